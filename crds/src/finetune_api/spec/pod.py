@@ -1,0 +1,123 @@
+"""spec.podTemplate: the closed list of what a user may say about the training pod."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from finetune_api.schema import Name, Quantity, Schema, SecretKey, SecretName, cel, exactly_one_of
+
+LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=253)]], Field(max_length=64)]
+# Affinity is the API server's own type: it is checked when the pod is made, so the schema only keeps what it is given.
+RawObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
+# What the operator or the kubelet sets for the trainer; a job that overrode it would break the contract.
+RESERVED_ENV = r"^(FINETUNE_.*|HOME|HF_TOKEN|HF_HOME|PATH|PYTHONPATH|LD_PRELOAD|LD_LIBRARY_PATH)$"
+
+
+class Toleration(Schema):
+    """A taint that the training pod tolerates."""
+
+    key: Annotated[str, Field(max_length=317)] | None = None
+    """Key of the taint; left out with operator Exists: every taint."""
+    operator: Literal["Exists", "Equal"] | None = None
+    """Equal (the default) or Exists."""
+    value: Annotated[str, Field(max_length=63)] | None = None
+    """Value of the taint, for Equal."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; left out: all."""
+    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """How long a NoExecute taint is tolerated."""
+
+
+class EnvFrom(Schema):
+    """Where an environment variable's value comes from."""
+
+    secret_key_ref: SecretKey
+    """A key of a Secret."""
+
+
+class EnvVar(Schema):
+    """An environment variable of the trainer's container."""
+
+    model_config = {"json_schema_extra": exactly_one_of("value", "valueFrom")}
+
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        json_schema_extra=cel(
+            f"!self.matches('{RESERVED_ENV}')", "this variable is set by the operator and cannot be overridden"
+        )
+    )
+    """Name of the variable."""
+    value: Annotated[str, Field(max_length=4096)] | None = None
+    """Value, in plain sight: use valueFrom for anything secret."""
+    value_from: EnvFrom | None = None
+    """Value from a Secret."""
+
+
+class ClaimVolume(Schema):
+    """A PersistentVolumeClaim of the job's namespace."""
+
+    claim_name: Name
+    """Name of the claim."""
+    read_only: bool | None = None
+    """Mount it read-only; left out: true."""
+
+
+class ConfigMapVolume(Schema):
+    """A ConfigMap of the job's namespace."""
+
+    name: Name
+    """Name of the ConfigMap."""
+
+
+class Volume(Schema):
+    """A volume mounted into the trainer's container, at `mountPath`."""
+
+    model_config = {"json_schema_extra": exactly_one_of("persistentVolumeClaim", "configMap", "secret", "emptyDir")}
+
+    name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    """Name of the volume."""
+    mount_path: Annotated[str, Field(min_length=2, max_length=512, pattern=r"^/mnt/[^\s:]+$")]
+    """Where it is mounted: a path under /mnt/."""
+    persistent_volume_claim: ClaimVolume | None = None
+    """A claim."""
+    config_map: ConfigMapVolume | None = None
+    """A ConfigMap."""
+    secret: SecretName | None = None
+    """A Secret."""
+    empty_dir: "EmptyDirVolume | None" = None
+    """Scratch space."""
+
+
+class EmptyDirVolume(Schema):
+    """Scratch space that goes with the pod."""
+
+    size_limit: Quantity | None = None
+    """Limit of its size."""
+
+
+class PodTemplate(Schema):
+    """What may be said about the training pod. Nothing here can loosen its security context."""
+
+    labels: LabelMap | None = None
+    """Labels added to the pod."""
+    annotations: Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)] | None = None
+    """Annotations added to the pod."""
+    node_selector: LabelMap | None = None
+    """Labels that the node must have."""
+    tolerations: Annotated[list[Toleration], Field(max_length=64)] | None = None
+    """Taints tolerated."""
+    affinity: RawObject | None = None
+    """Affinity, as in a Pod."""
+    priority_class_name: Name | None = None
+    """PriorityClass of the pod."""
+    runtime_class_name: Name | None = None
+    """RuntimeClass of the pod, such as nvidia."""
+    scheduler_name: Name | None = None
+    """Scheduler, where it is not the default one."""
+    image_pull_secrets: Annotated[list[SecretName], Field(max_length=16)] | None = None
+    """Secrets for pulling the trainer's image."""
+    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
+    """Environment variables added to the trainer's container."""
+    volumes: Annotated[list[Volume], Field(max_length=16)] | None = None
+    """Volumes mounted into the trainer's container."""

@@ -1,0 +1,207 @@
+"""status of a FineTuneJob."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from finetune_api.schema import Schema
+
+Phase = Literal[
+    "Pending", "Queued", "Starting", "Training", "Evaluating", "Exporting", "Suspended", "Succeeded", "Failed"
+]
+TERMINAL_PHASES: frozenset[str] = frozenset({"Succeeded", "Failed"})
+Stage = Literal["Loading", "Training", "Evaluating", "Exporting", "Done"]
+
+
+class Condition(Schema):
+    """One aspect of the job's state, for machines (the shape of metav1.Condition)."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """Reconciling, Stalled, Sized, Admitted, Suspended, Trained, Evaluated, Exported, Complete or Failed."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    observed_generation: int | None = None
+    """The spec's generation that this speaks of."""
+    last_transition_time: datetime
+    """When status last changed."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """The cause, in one CamelCase word."""
+    message: Annotated[str, Field(max_length=32768)] = ""
+    """The cause, in a sentence."""
+
+
+class Memory(Schema):
+    """Memory of one accelerator, in GiB (2^30 bytes)."""
+
+    total_gi_b: Annotated[float | None, Field(alias="totalGiB")] = None
+    """Expected peak."""
+    required_gi_b: Annotated[float | None, Field(alias="requiredGiB")] = None
+    """Expected peak with the safety margin."""
+
+
+class Sizing(Schema):
+    """What the job runs on and how it is split, worked out before anything starts."""
+
+    accelerator: str
+    """Kind of accelerator, as in the hardware table."""
+    count: int
+    """Accelerators per node."""
+    nodes: int
+    """Number of nodes."""
+    micro_batch_size: int | None = None
+    """Sequences per accelerator and forward pass."""
+    gradient_accumulation_steps: int | None = None
+    """Forward passes per optimizer step."""
+    gradient_checkpointing: bool | None = None
+    """Whether activations are recomputed."""
+    memory: Memory | None = None
+    """Predicted memory per accelerator."""
+    estimated_seconds: int | None = None
+    """Predicted time of training."""
+    estimated_cost_usd: Annotated[float | None, Field(alias="estimatedCostUSD")] = None
+    """Predicted cost."""
+
+
+class Progress(Schema):
+    """How far the run is. The trainer's /progress answers with the same model."""
+
+    stage: Stage | None = None
+    """What the trainer is doing."""
+    step: int | None = None
+    """Optimizer steps done."""
+    max_steps: int | None = None
+    """Optimizer steps in all."""
+    percent: int | None = None
+    """Steps done, in percent."""
+    epoch: float | None = None
+    """Passes over the data done."""
+    loss: float | None = None
+    """Training loss of the last logged step."""
+    eval_loss: float | None = None
+    """Loss on the validation rows, where there are any."""
+    learning_rate: float | None = None
+    """Current learning rate."""
+    tokens_per_second: float | None = None
+    """Real (not padding) tokens trained per second."""
+    eta_seconds: int | None = None
+    """Expected time to the end of training."""
+    last_heartbeat_time: datetime | None = None
+    """When the trainer last made a step or changed its stage."""
+
+
+class Attempt(Schema):
+    """One try: a Job with, where it was interrupted, several pods one after the other."""
+
+    number: int
+    """Counting from 1."""
+    job_name: str
+    """Name of the batch/v1 Job."""
+    start_time: datetime | None = None
+    """When the Job was created."""
+    running_time: datetime | None = None
+    """When the trainer of the newest pod started: what a cost is counted from."""
+    finish_time: datetime | None = None
+    """When it ended."""
+    outcome: str | None = None
+    """How it ended."""
+    reason: str | None = None
+    """The cause, in one CamelCase word."""
+    message: str | None = None
+    """The cause, in a sentence."""
+    resumed_from_step: int | None = None
+    """Step of the checkpoint that it went on from."""
+    interruptions: int | None = None
+    """Pods lost to eviction, preemption, deletion or a drained node within this attempt."""
+    micro_batch_size: int | None = None
+    """Micro-batch of this attempt: halved after running out of GPU memory."""
+
+
+class Metrics(Schema):
+    """What the trainer measured."""
+
+    train_loss: float | None = None
+    """Mean training loss of the run."""
+    eval_loss: float | None = None
+    """Loss on the validation rows, at the end."""
+    perplexity: float | None = None
+    """exp(evalLoss)."""
+    train_rows: int | None = None
+    """Rows trained on."""
+    train_tokens: int | None = None
+    """Tokens of one epoch."""
+    trained_tokens: int | None = None
+    """Tokens of one epoch that the loss counts."""
+
+
+class Output(Schema):
+    """One artifact of the result."""
+
+    kind: Literal["adapter", "model"]
+    """adapter (PEFT) or model (full weights)."""
+    uri: str
+    """Where it lies."""
+    digest: str
+    """sha256: of the artifact's manifest of file digests."""
+    size_bytes: int
+    """Size of all files."""
+
+
+class Cost(Schema):
+    """What the job has used so far."""
+
+    gpu_seconds: float | None = None
+    """Accelerators times seconds, over all attempts."""
+    spent_usd: Annotated[float | None, Field(alias="spentUSD")] = None
+    """Money spent, where a price is known."""
+
+
+class Advice(Schema):
+    """Something that may be worth changing. Never a refusal."""
+
+    code: str
+    """The rule, in one CamelCase word."""
+    message: str
+    """The rule's reason, in a sentence."""
+
+
+class ResolvedInputs(Schema):
+    """The exact inputs, pinned at the first start so that a resume never changes them."""
+
+    model_revision: str | None = None
+    """Commit of a hf:// model."""
+    dataset_revision: str | None = None
+    """Commit of a hf:// data set."""
+
+
+class FineTuneJobStatus(Schema):
+    """What has become of the job."""
+
+    observed_generation: int | None = None
+    """The spec's generation that this status speaks of."""
+    phase: Phase | None = None
+    """State in one word, for people; conditions are for machines."""
+    conditions: list[Condition] | None = None
+    """State in parts, keyed on type."""
+    sizing: Sizing | None = None
+    """What the job runs on."""
+    progress: Progress | None = None
+    """How far the run is."""
+    attempts: list[Attempt] | None = None
+    """All tries, oldest first."""
+    resolved: ResolvedInputs | None = None
+    """The exact inputs."""
+    metrics: Metrics | None = None
+    """What the trainer measured."""
+    outputs: list[Output] | None = None
+    """The result."""
+    cost: Cost | None = None
+    """What the job has used."""
+    advice: list[Advice] | None = None
+    """What may be worth changing."""
+    start_time: datetime | None = None
+    """When the first attempt was created."""
+    completion_time: datetime | None = None
+    """When the job reached its end."""
