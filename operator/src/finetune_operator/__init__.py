@@ -1,0 +1,1 @@
+"""Watches FineTuneJobs, plans what each needs next, and applies it."""

@@ -1,0 +1,1 @@
+"""Builders of what a job consists of, pure: one file per kind."""

@@ -1,0 +1,35 @@
+"""`finetune`: the operator, local runs, and what is generated. Subcommands import what they need when they are called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+# name -> (module with add_arguments(parser) and main(args) -> exit code, what `finetune --help` says)
+COMMANDS = {
+    "run": ("finetune_operator.cli.run", "train a FineTuneJob on this machine, without a cluster"),
+    "operator": ("finetune_operator.cli.operator", "run the operator"),
+    "crds": ("finetune_operator.cli.crds", "print the CustomResourceDefinition, or check the committed one"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the subcommand; returns its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="finetune", description="Fine-tune language models from one FineTuneJob."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name in args[:1]:  # only the one that is asked for is imported: `run` needs no kopf, `operator` no torch
+            import_module(module).add_arguments(subparser)
+    parsed = parser.parse_args(args)
+    code: int = import_module(COMMANDS[parsed.command][0]).main(parsed)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

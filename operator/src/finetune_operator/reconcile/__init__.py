@@ -1,0 +1,1 @@
+"""The whole decision about a job, pure: one file per policy."""

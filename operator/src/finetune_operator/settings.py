@@ -1,0 +1,98 @@
+"""The operator's settings: a YAML file, overridden by FINETUNE_* environment variables, validated before anything runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from finetune_api.schema import ImageRef, Name, Quantity, Schema
+
+ENV_PREFIX = "FINETUNE_"
+
+
+class TrainerSettings(Schema):
+    """What every training pod gets, unless its job says otherwise."""
+
+    image: ImageRef = "finetune-trainer:latest"
+    """Trainer image, by digest where it matters."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """Pull policy of the trainer's image."""
+    image_pull_secrets: list[Name] = []
+    """Secrets for pulling it, in the job's namespace."""
+    cpu: Quantity = "1"
+    """CPU request."""
+    memory: Quantity = "4Gi"
+    """Memory request and limit."""
+    shared_memory: Quantity = "1Gi"
+    """Size of /dev/shm."""
+    env: dict[str, str] = {}
+    """Environment of the trainer, such as HF_ENDPOINT or HTTPS_PROXY."""
+    termination_grace_seconds: Annotated[int, Field(ge=5, le=3600)] = 120
+    """Time that a trainer has to write a checkpoint after SIGTERM."""
+
+
+class StorageSettings(Schema):
+    """The work volume, where a job doesn't say."""
+
+    size: Quantity = "50Gi"
+    """Size of the volume."""
+    storage_class_name: Name | None = None
+    """StorageClass; None: the cluster's default."""
+
+
+class LimitSettings(Schema):
+    """How long things may take, in seconds."""
+
+    start_deadline_seconds: Annotated[int, Field(ge=5)] = 900
+    """A pod that was scheduled and whose container has not started by then (missing Secret, image) gives its GPU back."""
+    interruptions_without_progress: Annotated[int, Field(ge=1)] = 10
+    """Pods lost in a row with no new checkpoint before the attempt fails."""
+    progress_interval_seconds: Annotated[float, Field(ge=1)] = 10
+    """At most one status write per job in this time for progress alone."""
+    sweep_seconds: Annotated[float, Field(ge=5)] = 300
+    """Time between LISTs that find what vanished without a watch event."""
+
+
+class Settings(Schema):
+    """All of it. Every field has a default that is right in a cluster."""
+
+    namespaces: list[Name] = []
+    """Namespaces to watch; empty: all."""
+    pod_namespace: str = "default"
+    """The operator's own namespace: where its Lease is."""
+    lease_name: Name = "finetune-operator"
+    """Lease of leader election."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """Jobs reconciled at the same time."""
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port of /metrics, /healthz and /readyz."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level logged."""
+    log_format: Literal["json", "text"] = "json"
+    """json for machines, text for people."""
+    progress_through: Literal["pod", "apiServer"] = "pod"
+    """How /progress is reached: the pod's IP (in the cluster), or the API server's pods/proxy (outside)."""
+    trainer: TrainerSettings = TrainerSettings()
+    """Training pods."""
+    storage: StorageSettings = StorageSettings()
+    """Work volumes."""
+    limits: LimitSettings = LimitSettings()
+    """Deadlines."""
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the text names file or variable, field and cause."""
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings file, then FINETUNE_LOG_LEVEL, FINETUNE_TRAINER__IMAGE and the like (`__` descends).
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or a value is not allowed.
+    """
+    raise NotImplementedError(path, environ, yaml, ValidationError, Any)
