@@ -1,0 +1,3 @@
+module finetune.dev/e2e/node
+
+go 1.24.0

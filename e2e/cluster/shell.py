@@ -1,0 +1,40 @@
+"""Runs a program to its end; its failure becomes a sentence that names it and says what it said."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from e2e.cluster.failure import ClusterError
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    why: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    timeout: float | None = None,
+) -> str:
+    """Standard output of `argv`. `why` is the purpose, for the error: "could not {why}"."""
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ClusterError(f"could not {why}: {words[0]} is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"could not {why}: {words[0]} ran longer than {timeout:.0f} s") from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise ClusterError(f"could not {why}: `{' '.join(words)}` exited {done.returncode}: {said}")
+    return done.stdout
