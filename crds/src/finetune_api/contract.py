@@ -33,8 +33,8 @@ TERMINATION_LIMIT_BYTES = 4096
 TRAINER_CONTAINER = "trainer"
 RESULT_FILE = "result.json"
 # Token of a Hub model or data set, in the trainer's environment; DATASET_TOKEN_ENV only where it is another one.
-MODEL_TOKEN_ENV = "HF_TOKEN"  # noqa: S105
-DATASET_TOKEN_ENV = "FINETUNE_DATASET_TOKEN"  # noqa: S105
+MODEL_TOKEN_ENV = "HF_TOKEN"
+DATASET_TOKEN_ENV = "FINETUNE_DATASET_TOKEN"
 
 
 class Outcome(StrEnum):

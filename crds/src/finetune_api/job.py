@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from finetune_api import API_VERSION, KIND
 from finetune_api.schema import Schema
 from finetune_api.spec import FineTuneJobSpec
 from finetune_api.status import FineTuneJobStatus
@@ -34,8 +33,8 @@ class Metadata(Schema):
 class FineTuneJob(Schema):
     """Fine-tunes a language model, and says what came of it."""
 
-    api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION
-    kind: Literal["FineTuneJob"] = KIND
+    api_version: Literal["finetune.dev/v1alpha1"] = "finetune.dev/v1alpha1"
+    kind: Literal["FineTuneJob"] = "FineTuneJob"
     metadata: Metadata
     spec: FineTuneJobSpec
     """What to fine-tune, on what, how, and what becomes of the result."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-T = TypeVar("T")
+
+def wire_name(field: str) -> str:
+    """camelCase, with acronyms as people write them: max_cost_usd -> maxCostUSD, total_gib -> totalGiB."""
+    return to_camel(field).replace("Usd", "USD").replace("Gib", "GiB")
 
 
 class Schema(BaseModel):
     """A part of the resource or of the contract. A field's docstring is what `kubectl explain` shows."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
+        alias_generator=wire_name,
         extra="forbid",
         frozen=True,
         populate_by_name=True,
@@ -28,12 +31,12 @@ class Schema(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def cel(rule: str, message: str) -> dict[str, list[dict[str, str]]]:
+def cel(rule: str, message: str) -> dict[str, JsonValue]:
     """A CEL rule for `json_schema_extra`, carried into the CRD as it stands."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
 
 
-def exactly_one_of(*fields: str) -> dict[str, list[dict[str, str]]]:
+def exactly_one_of(*fields: str) -> dict[str, JsonValue]:
     """The CEL rule of a union written as sibling optional fields (the shape of the Kubernetes API conventions)."""
     count = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields)
     return cel(f"{count} == 1", f"exactly one of {', '.join(fields)} must be set")
@@ -51,7 +54,6 @@ Quantity = Annotated[
 ImageRef = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[int, Field(ge=1, le=31_536_000)]
-MiddlePath = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class SecretKey(Schema):

@@ -36,9 +36,9 @@ class Condition(Schema):
 class Memory(Schema):
     """Memory of one accelerator, in GiB (2^30 bytes)."""
 
-    total_gi_b: Annotated[float | None, Field(alias="totalGiB")] = None
+    total_gib: float | None = None
     """Expected peak."""
-    required_gi_b: Annotated[float | None, Field(alias="requiredGiB")] = None
+    required_gib: float | None = None
     """Expected peak with the safety margin."""
 
 
@@ -61,7 +61,7 @@ class Sizing(Schema):
     """Predicted memory per accelerator."""
     estimated_seconds: int | None = None
     """Predicted time of training."""
-    estimated_cost_usd: Annotated[float | None, Field(alias="estimatedCostUSD")] = None
+    estimated_cost_usd: float | None = None
     """Predicted cost."""
 
 
@@ -154,7 +154,7 @@ class Cost(Schema):
 
     gpu_seconds: float | None = None
     """Accelerators times seconds, over all attempts."""
-    spent_usd: Annotated[float | None, Field(alias="spentUSD")] = None
+    spent_usd: float | None = None
     """Money spent, where a price is known."""
 
 

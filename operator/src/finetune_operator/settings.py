@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
-
 from finetune_api.schema import ImageRef, Name, Quantity, Schema
+from pydantic import Field, ValidationError
 
 ENV_PREFIX = "FINETUNE_"
 

@@ -44,7 +44,8 @@ class ClaimDestination(Schema):
     claim_name: Name
     """Name of the claim."""
     path: Annotated[
-        str, Field(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
+        str,
+        Field(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"),
     ]
     """Folder on the claim, which must not hold another job's result."""
 

@@ -85,7 +85,7 @@ class Volume(Schema):
     """A ConfigMap."""
     secret: SecretName | None = None
     """A Secret."""
-    empty_dir: "EmptyDirVolume | None" = None
+    empty_dir: EmptyDirVolume | None = None
     """Scratch space."""
 
 

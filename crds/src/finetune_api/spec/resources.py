@@ -22,11 +22,11 @@ class ResourcesSpec(Schema):
     """CPU request of the training pod, such as 8 or 500m."""
     memory: Quantity | None = None
     """Memory request and limit of the training pod, such as 64Gi."""
-    max_cost_usd: Annotated[float, Field(alias="maxCostUSD", gt=0, le=1e9)] | None = None
+    max_cost_usd: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Refuse a plan that is expected to cost more, in US dollars."""
     max_duration_seconds: Seconds | None = None
     """Refuse a plan that is expected to take longer."""
-    price_usd_per_hour: Annotated[float, Field(alias="priceUSDPerHour", ge=0, le=1e6)] | None = None
+    price_usd_per_hour: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """Price of one accelerator for an hour, instead of the hardware table's."""
     spot: bool | None = None
     """Allow nodes that can be taken away (spot, preemptible)."""

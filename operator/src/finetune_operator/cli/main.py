@@ -18,9 +18,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the subcommand; returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="finetune", description="Fine-tune language models from one FineTuneJob."
-    )
+    parser = argparse.ArgumentParser(prog="finetune", description="Fine-tune language models from one FineTuneJob.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
