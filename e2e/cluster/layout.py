@@ -20,7 +20,6 @@ API_PORT = 6443
 REGISTRY_PORT = 5000
 REGISTRY = f"localhost:{REGISTRY_PORT}"  # the same name on this machine and in image references of pods
 
-RESERVED_MIB = 1024  # below this much free disk nothing is started: etcd and containerd corrupt on a full disk
 
 
 @dataclass(frozen=True, slots=True)
