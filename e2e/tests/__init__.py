@@ -1,0 +1,1 @@
+"""The promises, on a real cluster: `make e2e`."""

@@ -1,0 +1,225 @@
+"""Everything a stranger gets wrong: a clear sentence, no pod where it can be known before, and no GPU held."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from e2e.kubectl import Kubectl, condition
+from e2e.tests.conftest import START_DEADLINE_SECONDS, Inputs
+from e2e.tests.hub import fake_hub
+from e2e.tests.jobs import at_step, events, finetune_job, finished, gone, phase, pods, submit, succeeded
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "reason", "says"),
+    [
+        ("no-model", {"model": {"source": "pvc://inputs/nothing-here"}}, "NotFound", ["inputs/nothing-here"]),
+        ("no-data", {"dataset": {"train": {"source": "pvc://inputs/none.jsonl"}}}, "NotFound", ["none.jsonl"]),
+        ("broken-line", {"dataset": {"train": {"source": "pvc://inputs/broken.jsonl"}}}, "BadData", ["line 7"]),
+        ("no-rows", {"dataset": {"train": {"source": "pvc://inputs/empty.jsonl"}}}, "BadData", ["empty.jsonl"]),
+        ("mixed", {"dataset": {"train": {"source": "pvc://inputs/mixed.jsonl"}}}, "BadData", ["row 5", "alpaca"]),
+    ],
+)
+def test_what_only_the_trainer_can_see(
+    kube: Kubectl, inputs: Inputs, name: str, changes: dict[str, Any], reason: str, says: list[str]
+) -> None:
+    submit(kube, finetune_job(name, **changes))
+    job = finished(kube, name)
+    failed = condition(job, "Failed")
+    assert phase(job) == "Failed"
+    assert failed["reason"] == reason
+    for words in says:
+        assert words in failed["message"]
+    assert condition(job, "Stalled")["status"] == "True"
+    assert len(job["status"]["attempts"]) == 1, "trying again cannot help"
+    assert any(failed["message"][:60] in note for _, note in events(kube, name))
+
+
+@pytest.mark.parametrize(
+    ("repository", "status", "reason", "says"),
+    [
+        ("org/missing", 404, "NotFound", ["org/missing"]),
+        ("org/gated", 403, "Permission", ["org/gated", "spec.model.tokenSecretRef"]),
+    ],
+)
+def test_models_that_the_hub_does_not_give(
+    kube: Kubectl, inputs: Inputs, hub_address: str, repository: str, status: int, reason: str, says: list[str]
+) -> None:
+    with fake_hub(hub_address, {repository: status}) as endpoint:
+        name = f"hub-{status}"
+        changes = {
+            "model": {"source": f"hf://{repository}"},
+            "podTemplate": {"env": [{"name": "HF_ENDPOINT", "value": endpoint}]},
+        }
+        submit(kube, finetune_job(name, **changes))
+        job = finished(kube, name)
+    assert condition(job, "Failed")["reason"] == reason
+    for words in says:
+        assert words in condition(job, "Failed")["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("unsupported", {"evaluation": {"metrics": ["f1"]}}, "spec.evaluation"),
+        ("no-such-gpu", {"resources": {"accelerator": "H9000"}}, "H9000"),
+        ("local-file", {"model": {"source": "file:///tmp/model"}}, "finetune run"),
+    ],
+)
+def test_what_the_operator_refuses_before_any_pod(
+    kube: Kubectl, inputs: Inputs, name: str, changes: dict[str, Any], says: str
+) -> None:
+    submit(kube, finetune_job(name, **changes))
+    job = finished(kube, name, seconds=20)
+    assert says in condition(job, "Failed")["message"]
+    assert condition(job, "Stalled")["status"] == "True"
+    assert pods(kube, name) == []
+    assert kube.get("persistentvolumeclaim", f"{name}-work") is None
+    assert any(says in note for _, note in events(kube, name))
+
+
+def waiting(kube: Kubectl, name: str, words: str, *, seconds: float) -> None:
+    """Wait until a condition says so."""
+
+    def said(job: dict[str, Any]) -> bool:
+        return any(words in c.get("message", "") for c in job.get("status", {}).get("conditions", []))
+
+    kube.until("finetunejob", name, said, seconds=seconds)
+
+
+def test_a_missing_secret_is_said_and_gives_the_gpu_back(kube: Kubectl, inputs: Inputs) -> None:
+    ref = {"name": "no-such-secret", "key": "token"}
+    submit(kube, finetune_job("no-secret", model={"tokenSecretRef": ref}))
+    waiting(kube, "no-secret", 'secret "no-such-secret" not found', seconds=60)
+    job = finished(kube, "no-secret", seconds=START_DEADLINE_SECONDS + 60)
+    assert 'secret "no-such-secret" not found' in condition(job, "Failed")["message"]
+    gone_pods(kube, "no-secret")
+
+
+def test_an_image_that_cannot_be_pulled_is_said_within_a_minute(kube: Kubectl, inputs: Inputs) -> None:
+    submit(kube, finetune_job("no-image", image="localhost:5000/no/such-image:1"))
+    waiting(kube, "no-image", "no/such-image", seconds=60)
+    job = finished(kube, "no-image", seconds=START_DEADLINE_SECONDS + 60)
+    assert "no/such-image" in condition(job, "Failed")["message"]
+    gone_pods(kube, "no-image")
+
+
+def gone_pods(kube: Kubectl, name: str) -> None:
+    """No pod of the job holds anything any more."""
+    end = time.monotonic() + 60
+    while live := [p for p in pods(kube, name) if p["status"]["phase"] in ("Pending", "Running")]:
+        assert time.monotonic() < end, f"still there: {[p['metadata']['name'] for p in live]}"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("no-node", {"podTemplate": {"nodeSelector": {"no-such": "node"}}}, "node affinity/selector"),
+        ("no-claim", {"dataset": {"train": {"source": "pvc://no-such-claim/x.jsonl"}}}, '"no-such-claim" not found'),
+    ],
+)
+def test_the_schedulers_sentence_stands_in_the_condition(
+    kube: Kubectl, inputs: Inputs, name: str, changes: dict[str, Any], says: str
+) -> None:
+    submit(kube, finetune_job(name, **changes))
+    waiting(kube, name, says, seconds=60)
+    job = kube.get("finetunejob", name)
+    assert job is not None
+    assert phase(job) in ("Pending", "Queued", "Starting")
+    kube.delete("finetunejob", name)
+    gone(kube, name)
+
+
+def test_a_running_job_cannot_be_edited_and_leaves_nothing_when_deleted(
+    kube: Kubectl, system: Kubectl, inputs: Inputs
+) -> None:
+    submit(kube, finetune_job("edited"))
+    at_step(kube, "edited", 1)
+    refused = kube.run("patch", "finetunejob", "edited", "--type=merge", "-p", '{"spec":{"training":{"epochs":1}}}')
+    assert refused.returncode != 0
+    assert "spec.training" in refused.stderr
+    added = kube.run("patch", "finetunejob", "edited", "--type=merge", "-p", '{"spec":{"image":"other"}}')
+    assert added.returncode != 0
+    removed = kube.run("patch", "finetunejob", "edited", "--type=merge", "-p", '{"spec":{"adapter":null}}')
+    assert removed.returncode != 0
+
+    assert 'name="edited"' in metrics(system)
+    kube.delete("finetunejob", "edited")
+    gone(kube, "edited")
+    assert 'name="edited"' not in metrics(system)
+
+
+def metrics(system: Kubectl) -> str:
+    """The operator's /metrics."""
+    [operator] = [
+        p for p in system.list("pods", "app.kubernetes.io/name=finetune-operator") if p["status"]["phase"] == "Running"
+    ]
+    namespace, name = operator["metadata"]["namespace"], operator["metadata"]["name"]
+    return system("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{name}:8080/proxy/metrics")
+
+
+def test_deleted_and_at_once_created_again(kube: Kubectl, inputs: Inputs) -> None:
+    job = finetune_job("again", training={"maxSteps": 20})
+    submit(kube, job)
+    at_step(kube, "again", 1)
+    first = kube.get("finetunejob", "again")
+    assert first is not None
+    kube.delete("finetunejob", "again")
+    kube("create", "-f", "-", stdin=json.dumps(job))
+    second = succeeded(kube, "again")
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    assert len(second["status"]["attempts"]) == 1
+    assert "resumedFromStep" not in second["status"]["attempts"][0]
+
+
+def test_two_jobs_with_one_output(kube: Kubectl, inputs: Inputs) -> None:
+    output = {"destinations": [{"pvc": {"claimName": "inputs", "path": "results/one"}}]}
+    submit(kube, finetune_job("first-writer", output=output, training={"maxSteps": 20}))
+    submit(kube, finetune_job("second-writer", output=output, training={"maxSteps": 20}))
+    second = finished(kube, "second-writer", seconds=30)
+    assert phase(second) == "Failed"
+    assert "first-writer" in condition(second, "Failed")["message"]
+    assert pods(kube, "second-writer") == []
+    first = succeeded(kube, "first-writer")
+    assert [o["uri"] for o in first["status"]["outputs"]] == [
+        "pvc://first-writer-work/output",
+        "pvc://inputs/results/one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "metadata", "says"),
+    [
+        ({"training": {"learningRate": "fast"}}, {}, "spec.training.learningRate"),
+        ({"trainning": {}}, {}, 'unknown field "spec.trainning"'),
+        ({}, {"name": "n" * 51}, "50"),
+    ],
+)
+def test_what_the_api_server_refuses(
+    kube: Kubectl, changes: dict[str, Any], metadata: dict[str, str], says: str
+) -> None:
+    job = finetune_job("refused", **changes)
+    job["metadata"].update(metadata)
+    done = kube.run("create", "-f", "-", stdin=json.dumps(job))
+    assert done.returncode != 0
+    assert says in done.stderr
+    applied = kube.run("apply", "--server-side", "-f", "-", stdin=json.dumps(job))
+    assert applied.returncode != 0
+
+
+def test_an_unknown_field_without_validation_is_pruned(kube: Kubectl) -> None:
+    job = finetune_job("pruned", trainning={}, suspend=True)
+    kube("create", "--validate=false", "-f", "-", stdin=json.dumps(job))
+    try:
+        kept = kube.get("finetunejob", "pruned")
+        assert kept is not None
+        assert "trainning" not in kept["spec"]
+    finally:
+        kube.delete("finetunejob", "pruned")
