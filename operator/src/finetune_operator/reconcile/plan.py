@@ -37,6 +37,7 @@ class Observed:
     nodes: Sequence[Object] = ()
     rivals: Sequence[Object] = ()
     progress: Progress | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
