@@ -1,0 +1,33 @@
+"""The device of this process, as a value."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+
+from finetune_api.contract import Outcome, TrainerConfig
+from finetune_trainer.failure import Failure
+from finetune_trainer.settings import Device
+
+
+def detect(config: TrainerConfig, *, local_rank: int) -> Device:
+    """What `config.accelerator` names. Raises TRANSIENT where a GPU was promised and there is none to be seen."""
+    if config.accelerator == "cpu":
+        return Device(kind="cpu", name="a CPU")
+    if not torch.cuda.is_available():
+        raise Failure(
+            Outcome.TRANSIENT,
+            "NoGPU",
+            "this pod was given no usable GPU: torch finds no CUDA device; check the node's driver and device plugin",
+        )
+    torch.cuda.set_device(local_rank)
+    properties = torch.cuda.get_device_properties(local_rank)
+    return Device(
+        kind="cuda",
+        name=properties.name,
+        capability=(properties.major, properties.minor),
+        memory_bytes=properties.total_memory,
+        flash_attention_2=importlib.util.find_spec("flash_attn") is not None,
+        flash_attention_3=importlib.util.find_spec("flash_attn_interface") is not None,
+    )

@@ -1,0 +1,164 @@
+"""The base model and its tokenizer, loaded as the settings say."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from finetune_api.contract import Outcome, TrainerConfig
+from finetune_trainer.failure import Failure
+from finetune_trainer.settings import Device, Settings
+
+log = logging.getLogger(__name__)
+
+# Tokens that vendors reserve for padding. Better than the end-of-sequence token, which a model must see as such.
+_PAD_TOKENS = ("<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]", "<|PAD_TOKEN|>", "<|endoftext|>", "<unk>")
+
+
+def load_tokenizer(path: Path, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer, with a padding token. No token is added: the embeddings stay as large as they are."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise _cannot_load("tokenizer", error) from error
+    if tokenizer.pad_token is None:
+        vocabulary = tokenizer.get_vocab()
+        reserved = (token for token in _PAD_TOKENS if token in vocabulary and token != tokenizer.eos_token)
+        # Labels are set by us and never derived from padding, so the end token does no harm where nothing else is.
+        tokenizer.pad_token = next(reserved, tokenizer.eos_token)
+    if tokenizer.pad_token is None:
+        raise Failure(
+            Outcome.BAD_CONFIG,
+            "NoPadToken",
+            "the model's tokenizer has neither a padding nor an end-of-sequence token; set one in tokenizer_config.json",
+        )
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_config(path: Path, *, trust_remote_code: bool) -> PreTrainedConfig:
+    """The model's configuration. Raises BAD_CONFIG for what is no causal language model of text alone."""
+    try:
+        architecture: PreTrainedConfig = AutoConfig.from_pretrained(
+            path, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise _cannot_load("configuration", error) from error
+    refuse_other_than_causal(architecture)
+    return architecture
+
+
+def refuse_other_than_causal(architecture: PreTrainedConfig) -> None:
+    """Raises BAD_CONFIG, naming what the model is, unless it generates text from text."""
+    names = list(architecture.architectures or [])
+    kind = names[0] if names else architecture.model_type
+    if architecture.is_encoder_decoder:
+        raise _refused(kind, "an encoder-decoder model")
+    if hasattr(architecture, "vision_config") or hasattr(architecture, "audio_config"):
+        raise _refused(kind, "a model of images or sound")
+    if names:
+        causal = names[0].endswith(("ForCausalLM", "LMHeadModel"))
+    else:
+        causal = architecture.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if not causal:
+        raise _refused(kind, "no causal language model")
+
+
+def load_model(
+    path: Path, architecture: PreTrainedConfig, config: TrainerConfig, settings: Settings, device: Device
+) -> PreTrainedModel:
+    """The base model with its weights on the device. Under qlora, quantised while it is loaded."""
+    quantization = _quantization(architecture, config, settings)
+    where: Any = {"": torch.cuda.current_device()} if device.kind == "cuda" else {"": "cpu"}
+    torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+    torch.backends.cudnn.allow_tf32 = settings.tf32
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=architecture,
+            dtype=getattr(torch, settings.weights),
+            attn_implementation=settings.attention,
+            quantization_config=quantization,
+            device_map=where,
+            trust_remote_code=config.model.trust_remote_code,
+            local_files_only=True,
+        )
+    except (OSError, ImportError, ValueError) as error:
+        raise _cannot_load("model", error) from error
+    if config.method == "qlora":
+        _keep_layout(model)
+    model.config.use_cache = False
+    return model
+
+
+def _quantization(
+    architecture: PreTrainedConfig, config: TrainerConfig, settings: Settings
+) -> BitsAndBytesConfig | None:
+    """NF4 with double quantisation (Dettmers et al. 2023, arXiv:2305.14314)."""
+    stored = getattr(architecture, "quantization_config", None)
+    if stored is not None:
+        method = stored.get("quant_method") if isinstance(stored, dict) else getattr(stored, "quant_method", "")
+        if config.method == "qlora" and str(getattr(method, "value", method)) == "bitsandbytes":
+            return None
+        raise Failure(
+            Outcome.BAD_CONFIG,
+            "ModelIsQuantized",
+            f"{config.model.source.uri} is stored quantised ({method}), and {config.method} needs the full weights; "
+            "name the unquantised model",
+        )
+    if config.method != "qlora":
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, settings.weights),
+    )
+
+
+def _keep_layout(model: PreTrainedModel) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights.
+
+    On CPUs with AVX512-BF16 it repacks at the first forward pass in evaluation mode, and gradients are silently wrong
+    from then on (their cosine to the right ones is 0.14). GPUs are not affected and the flag means nothing there.
+    """
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _refused(kind: str, what: str) -> Failure:
+    return Failure(
+        Outcome.BAD_CONFIG,
+        "ModelUnsupported",
+        f"model.source: {kind} is {what}; only causal language models (…ForCausalLM) can be trained here",
+    )
+
+
+def _cannot_load(what: str, error: Exception) -> Failure:
+    text = str(error)
+    if "trust_remote_code" in text:
+        return Failure(
+            Outcome.BAD_CONFIG,
+            "RemoteCode",
+            f"the {what} brings code of its own; read it, then set model.trustRemoteCode: true",
+        )
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return Failure(Outcome.NOT_FOUND, "ModelUnreadable", f"the {what} can't be loaded from model.source: {first}")
