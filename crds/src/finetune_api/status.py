@@ -51,6 +51,8 @@ class Sizing(Schema):
     """Accelerators per node."""
     nodes: int
     """Number of nodes."""
+    gpus: int | None = None
+    """Accelerators in all, count times nodes; 0 on CPUs."""
     micro_batch_size: int | None = None
     """Sequences per accelerator and forward pass."""
     gradient_accumulation_steps: int | None = None
@@ -90,6 +92,19 @@ class Progress(Schema):
     """Expected time to the end of training."""
     last_heartbeat_time: datetime | None = None
     """When the trainer last made a step or changed its stage."""
+
+
+class Display(Schema):
+    """The same state in the form that `kubectl get` shows. For people: machines read the numbers beside it."""
+
+    progress: str | None = None
+    """Steps done, in percent, such as 42%; outside of training the trainer's stage, such as Loading."""
+    eta: str | None = None
+    """Expected time to the end of training, in two units at most: 3d4h, 2h5m, 12m30s or 45s."""
+    loss: str | None = None
+    """Training loss of the last logged step, four significant digits: 1.234."""
+    cost: str | None = None
+    """Money spent, such as $3.10; before the start what is expected, as ~$3.10; nothing where no price is known."""
 
 
 class Attempt(Schema):
@@ -189,6 +204,8 @@ class FineTuneJobStatus(Schema):
     """What the job runs on."""
     progress: Progress | None = None
     """How far the run is."""
+    display: Display | None = None
+    """What `kubectl get` shows of it."""
     attempts: list[Attempt] | None = None
     """All tries, oldest first."""
     resolved: ResolvedInputs | None = None
