@@ -43,8 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of the output has seen enough
+        sys.stdout = None
     except OSError as error:
-        print(f"error: {error.strerror}: {error.filename}; is the disk full, or the folder another user's?", file=sys.stderr)
+        print(
+            f"error: {error.strerror}: {error.filename}; is the disk full, or the folder another user's?",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -62,19 +69,27 @@ def _parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("build", help="build what is missing (about 12 minutes the first time on 2 cores)")
     names = sorted(name for module in binaries.ALL for name in module.binaries)
-    build.add_argument("binary", nargs="*", metavar="BINARY", help=f"of {', '.join(names)}; all but versitygw if none is named")
+    build.add_argument(
+        "binary", nargs="*", metavar="BINARY", help=f"of {', '.join(names)}; all but versitygw if none is named"
+    )
 
     start = commands.add_parser("up", help="start what does not run, and wait until the node is ready")
     start.add_argument("--gpus", action="append", default=[], metavar="KIND=N", help=f"pretend to have N GPUs; {kinds}")
     stop = commands.add_parser("down", help="end everything; images, binaries and pushed images stay")
     for command in (start, stop):
-        command.add_argument("--control-plane-only", action="store_true", help="etcd and the API server alone, without root, beside the cluster")
+        command.add_argument(
+            "--control-plane-only",
+            action="store_true",
+            help="etcd and the API server alone, without root, beside the cluster",
+        )
         command.add_argument("--directory", type=Path, help="where that control plane keeps its state")
     start.add_argument("--port", type=int, default=7443, help="its first of three ports (default %(default)s)")
 
     pretend = commands.add_parser("gpus", help="change the GPUs that the running node pretends to have")
     pretend.add_argument("gpus", metavar="KIND=N", help=f"N=0 for none; {kinds}")
-    commands.add_parser("status", help="what runs, where it logs, what a former cluster has left; exit code 0 if all runs")
+    commands.add_parser(
+        "status", help="what runs, where it logs, what a former cluster has left; exit code 0 if all runs"
+    )
     commands.add_parser("env", help="print what to evaluate in a shell: KUBECONFIG and PATH")
     commands.add_parser("clean", help="take the cluster down and remove its images, binaries and caches")
     return parser

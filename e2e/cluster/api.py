@@ -42,6 +42,8 @@ def call(kubeconfig: Path, method: str, path: str, body: Any = None, *, timeout:
 
 
 def ready(kubeconfig: Path) -> bool:
+    if not kubeconfig.exists():
+        return False
     try:
         return call(kubeconfig, "GET", "/readyz", timeout=2).status == http.client.OK
     except (OSError, http.client.HTTPException):
@@ -54,6 +56,11 @@ def node_ready(kubeconfig: Path, name: str) -> bool:
         return False
     conditions = json.loads(answer.body)["status"].get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def pods_admitted(kubeconfig: Path) -> bool:
+    """Whether the default namespace has its service account, without which no pod can be created in it."""
+    return call(kubeconfig, "GET", "/api/v1/namespaces/default/serviceaccounts/default").status == http.client.OK
 
 
 def patch(kubeconfig: Path, path: str, body: Any) -> None:

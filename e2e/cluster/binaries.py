@@ -148,4 +148,6 @@ def _go_version() -> str:
     if shutil.which("go") is None:
         raise ClusterError("go is not on PATH; install Go 1.24 or newer: Kubernetes is built from its sources here")
     # Asked where no go.mod can choose another toolchain, so that the key is the same for every module.
-    return shell.run(["go", "env", "GOVERSION", "GOOS", "GOARCH"], why="ask go for its version", cwd=Path(os.sep)).strip()
+    return shell.run(
+        ["go", "env", "GOVERSION", "GOOS", "GOARCH"], why="ask go for its version", cwd=Path(os.sep)
+    ).strip()

@@ -1,8 +1,8 @@
 """What runs in the node beside the control plane and containerd: one entry each, in the order of starting."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from e2e.cluster import network, pki, runtime
 from e2e.cluster.layout import (
@@ -42,6 +42,7 @@ APISERVER_FLAGS = (
 class Component:
     name: str
     argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def kubelet_client_flags(where: Layout) -> tuple[str, ...]:
@@ -54,7 +55,15 @@ def kubelet_client_flags(where: Layout) -> tuple[str, ...]:
 
 
 def names() -> list[str]:
-    return ["kube-controller-manager", "kube-scheduler", "registry", "kubelet", "kube-proxy", "coredns", "local-path-provisioner"]
+    return [
+        "kube-controller-manager",
+        "kube-scheduler",
+        "registry",
+        "kubelet",
+        "kube-proxy",
+        "coredns",
+        "local-path-provisioner",
+    ]
 
 
 def process(where: Layout, name: str) -> Process:
@@ -76,7 +85,7 @@ def all_of(where: Layout) -> Iterator[Component]:
         ),
     )
     yield Component("kube-scheduler", (f"--kubeconfig={config['scheduler']}", "--leader-elect=false"))
-    yield Component("registry", ("serve", _registry_config(where)))
+    yield Component("registry", ("serve", _registry_config(where)), {"OTEL_TRACES_EXPORTER": "none"})
     yield Component(
         "kubelet",
         (

@@ -123,10 +123,16 @@ def launch(plane: Plane, *, extra: tuple[str, ...]) -> None:
     (plane.folder / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY))
     plane.etcd.start([*plane.enter, plane.bin / "etcd", *_etcd_flags(plane)], cwd=plane.folder)
     # An API server that starts before etcd listens backs off for seconds; waiting for the port takes tenths of one.
-    if not wait_until(lambda: _listens(plane.address, plane.ports[1]) or plane.etcd.pid() is None, seconds=ETCD_READY_SECONDS):
-        raise ClusterError(f"etcd does not listen on port {plane.ports[1]}; the end of {plane.etcd.log}:\n{plane.etcd.tail()}")
+    if not wait_until(
+        lambda: _listens(plane.address, plane.ports[1]) or plane.etcd.pid() is None, seconds=ETCD_READY_SECONDS
+    ):
+        raise ClusterError(
+            f"etcd does not listen on port {plane.ports[1]}; the end of {plane.etcd.log}:\n{plane.etcd.tail()}"
+        )
     plane.etcd.require_alive()
-    plane.apiserver.start([*plane.enter, plane.bin / "kube-apiserver", *_apiserver_flags(plane), *extra], cwd=plane.folder)
+    plane.apiserver.start(
+        [*plane.enter, plane.bin / "kube-apiserver", *_apiserver_flags(plane), *extra], cwd=plane.folder
+    )
 
 
 def wait_ready(plane: Plane) -> None:

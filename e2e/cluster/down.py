@@ -1,6 +1,5 @@
 """Takes the cluster down, and finds what a cluster could have left on this machine."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -29,7 +28,15 @@ def clean(where: Layout) -> None:
     """Also removes what makes the next `up` quick: every byte that the cluster and its images take on the disk."""
     if where.run.exists():
         down(where)
-    for folder in (where.run, where.containerd, where.registry, where.buildah, where.images, where.bin, where.cache / "go"):
+    for folder in (
+        where.run,
+        where.containerd,
+        where.registry,
+        where.buildah,
+        where.images,
+        where.bin,
+        where.cache / "go",
+    ):
         if folder.exists():
             # Go makes its module cache read-only, which stops everyone but root.
             shell.run(["chmod", "-R", "u+w", folder], why=f"make {folder} removable")
@@ -51,18 +58,18 @@ def leftovers(where: Layout) -> list[str]:
 def _processes(where: Layout) -> list[tuple[int, str]]:
     """Those in namespaces of their own that run a program of the cluster or name its folders: components, shims."""
     found = []
-    own = os.readlink("/proc/self/ns/pid")
+    own = Path("/proc/self/ns/pid").readlink()
     named = (f"{where.run}/".encode(), f"{where.path}/".encode(), f"{where.containerd}/".encode())
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
             continue
         try:
-            words = Path(f"/proc/{entry}/cmdline").read_bytes()
-            program = os.readlink(f"/proc/{entry}/exe")
-            inside = os.readlink(f"/proc/{entry}/ns/pid") != own
+            words = (folder / "cmdline").read_bytes()
+            program = str((folder / "exe").readlink())
+            inside = (folder / "ns" / "pid").readlink() != own
         except OSError:  # it has ended, or is a kernel thread
             continue
         # A control plane of its own runs the same programs, outside: it is no part of the cluster.
         if inside and (program.startswith(f"{where.bin}/") or any(name in words for name in named)):
-            found.append((int(entry), words.replace(b"\0", b" ").decode(errors="replace")[:120]))
+            found.append((int(folder.name), words.replace(b"\0", b" ").decode(errors="replace")[:120]))
     return found

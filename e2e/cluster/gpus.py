@@ -60,6 +60,7 @@ def wanted(where: Layout) -> Gpus | None:
 
 
 def want(where: Layout, gpus: Gpus) -> None:
+    where.run.mkdir(parents=True, exist_ok=True)
     (where.run / "gpus.json").write_text(json.dumps({"kind": gpus.kind, "count": gpus.count}))
 
 
@@ -68,6 +69,8 @@ def apply(where: Layout) -> None:
     gpus = wanted(where)
     if gpus is None:
         return
+    if not api.ready(where.kubeconfig):
+        raise ClusterError("could not set the node's GPUs: no cluster runs; start it with `python3 -m e2e.cluster up`")
     node = json.loads(api.call(where.kubeconfig, "GET", f"/api/v1/nodes/{NODE_NAME}").body)
     labels = _labels(gpus)
     has = (node["status"]["capacity"].get(RESOURCE), *(node["metadata"]["labels"].get(name) for name in LABELS))

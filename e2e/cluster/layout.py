@@ -21,7 +21,6 @@ REGISTRY_PORT = 5000
 REGISTRY = f"localhost:{REGISTRY_PORT}"  # the same name on this machine and in image references of pods
 
 
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Paths below the cache folder."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from e2e.cluster import node, shell
 from e2e.cluster.failure import ClusterError
 from e2e.cluster.layout import HOST_IP, HOST_LINK, NODE_CIDR, NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
+from e2e.cluster.process import wait_until
 
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 COMMENT = ("-m", "comment", "--comment", "finetune-operator development cluster")
 PREFIX = "24"
+LINK_SECONDS = 3.0
 
 # The two for FORWARD let pods out where a firewall (Docker's, for one) drops what it does not know.
 RULES = (
@@ -44,7 +46,8 @@ def connect(where: Layout, pid: int) -> None:
 
 
 def disconnect(where: Layout) -> None:
-    if link() is not None:
+    # The kernel takes the link down with the node's network, in its own time; asked to at that moment, it refuses.
+    if not wait_until(lambda: link() is None, seconds=LINK_SECONDS):
         _ip("link", "delete", HOST_LINK)
     for table, chain, rule in RULES:
         while _has_rule(table, chain, rule):
@@ -60,7 +63,9 @@ def link() -> dict[str, object] | None:
     if shutil.which("ip") is None:
         return None
     try:
-        found: list[dict[str, object]] = json.loads(shell.run(["ip", "-j", "addr", "show", HOST_LINK], why="look for the link"))
+        found: list[dict[str, object]] = json.loads(
+            shell.run(["ip", "-j", "addr", "show", HOST_LINK], why="look for the link")
+        )
     except ClusterError:
         return None
     return found[0] if found else None
@@ -78,7 +83,9 @@ def resolvers() -> list[str]:
     for path in (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf")):
         if path.exists():
             words = (line.split() for line in path.read_text().splitlines())
-            found = [w[1] for w in words if len(w) > 1 and w[0] == "nameserver" and not w[1].startswith(("127.", "::1"))]
+            found = [
+                w[1] for w in words if len(w) > 1 and w[0] == "nameserver" and not w[1].startswith(("127.", "::1"))
+            ]
             if found:
                 return found
     return []

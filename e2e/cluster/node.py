@@ -5,6 +5,7 @@ kernel removes all of it when the namespaces' first process ends. So `down` is c
 `up` or a crashed kubelet has left, and nothing of this machine's own is edited.
 """
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def start(where: Layout) -> int:
         return first_pid(where) is not None or _ended(where)
 
     if not wait_until(prepared_or_ended, seconds=READY_SECONDS) or (pid := first_pid(where)) is None:
-        raise ClusterError(f"could not make the node's namespaces; the end of {holder(where).log}:\n{holder(where).tail()}")
+        raise ClusterError(
+            f"could not make the node's namespaces; the end of {holder(where).log}:\n{holder(where).tail()}"
+        )
     return pid
 
 
@@ -116,10 +119,8 @@ def remove_state(where: Layout, *, kept: tuple[str, ...]) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):  # another cluster's containers are in it
         folder.rmdir()
-    except OSError:
-        pass  # another cluster's containers are in it
 
 
 def _ended(where: Layout) -> bool:

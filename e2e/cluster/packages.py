@@ -24,7 +24,6 @@ NODE_PROGRAMS = {
     str(CNI_PLUGINS / "bridge"): "containernetworking-plugins",
 }
 IMAGE_PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def require_root(why: str) -> None:
@@ -55,4 +54,4 @@ def install(programs: dict[str, str]) -> None:
 
 
 def _present(program: str) -> bool:
-    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}") is not None
+    return shutil.which(program, path=shell.environment()["PATH"]) is not None

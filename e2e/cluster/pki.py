@@ -32,7 +32,20 @@ def create(folder: Path, identities: Mapping[str, Identity]) -> None:
     authority = folder / "ca.crt"
     if not authority.exists():
         _key(folder / "ca.key")
-        _openssl(folder, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=kubernetes-ca", "-days", DAYS, "-out", "ca.new")
+        _openssl(
+            folder,
+            "req",
+            "-x509",
+            "-new",
+            "-key",
+            "ca.key",
+            "-subj",
+            "/CN=kubernetes-ca",
+            "-days",
+            DAYS,
+            "-out",
+            "ca.new",
+        )
         (folder / "ca.new").rename(authority)
     if not (folder / "sa.pub").exists():
         _key(folder / "sa.key")

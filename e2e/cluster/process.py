@@ -5,6 +5,7 @@ and a killed `up` has not recorded it. A pid may be reused, so it counts as ours
 the file was written at.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -14,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.cluster import shell
 from e2e.cluster.failure import ClusterError
 
-# $1 is the pid file. Field 22 of stat is the start time in clock ticks; `sh` is the process whose pid the program keeps.
+# $1 is the pid file. Field 22 of stat is the start time in clock ticks. The program keeps the pid of this `sh`.
 RECORD = (
     "read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ started _ </proc/$$/stat; "
     'echo "{\\"pid\\": $$, \\"started\\": $started}" >"$1.new" && mv "$1.new" "$1" && shift && exec "$@"'
@@ -42,9 +44,9 @@ def stat(pid: int) -> Stat | None:
 
 def children(pid: int) -> list[int]:
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (seen := stat(int(entry))) is not None and seen.parent == pid and not seen.zombie:
-            found.append(int(entry))
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and (seen := stat(int(folder.name))) and seen.parent == pid and not seen.zombie:
+            found.append(int(folder.name))
     return sorted(found)
 
 
@@ -88,7 +90,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env=shell.environment(env),
                 start_new_session=True,
             )
 
@@ -118,10 +120,8 @@ class Process:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def wait_until(ready: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:

@@ -7,6 +7,15 @@ from pathlib import Path
 
 from e2e.cluster.failure import ClusterError
 
+# Where mount, ip and iptables are, which `su` and some containers leave out of PATH.
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment with `more`, and with the system's programs on PATH."""
+    path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    return {**os.environ, "PATH": f"{path}:{SYSTEM_PATH}", **(more or {})}
+
 
 def run(
     argv: Sequence[str | Path],
@@ -22,7 +31,7 @@ def run(
     try:
         done = subprocess.run(
             words,
-            env={**os.environ, **(env or {})},
+            env=environment(env),
             cwd=cwd,
             input=stdin,
             capture_output=True,

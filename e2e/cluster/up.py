@@ -1,8 +1,23 @@
 """Brings the cluster up, from nothing or from whatever state a killed `up` or a crash has left."""
 
 import time
+from pathlib import Path
 
-from e2e.cluster import api, binaries, components, controlplane, gpus, lock, network, node, packages, pki, registry_port, runtime, shell
+from e2e.cluster import (
+    api,
+    binaries,
+    components,
+    controlplane,
+    gpus,
+    lock,
+    network,
+    node,
+    packages,
+    pki,
+    registry_port,
+    runtime,
+    shell,
+)
 from e2e.cluster.failure import ClusterError
 from e2e.cluster.layout import API_PORT, NODE_IP, NODE_NAME, Layout
 from e2e.cluster.process import wait_until
@@ -59,7 +74,7 @@ def _components(where: Layout, enter: tuple[str, ...]) -> None:
     where.registry.mkdir(exist_ok=True)
     for component in components.all_of(where):
         argv = [*enter, str(where.path / component.name), *component.argv]
-        components.process(where, component.name).start(argv, cwd=where.run)
+        components.process(where, component.name).start(argv, cwd=where.run, env=component.env)
 
 
 def _manifests(where: Layout) -> None:
@@ -67,8 +82,15 @@ def _manifests(where: Layout) -> None:
     done = where.run / "manifests-applied"
     if done.exists():
         return
-    kubectl = [where.path / "kubectl", f"--kubeconfig={where.kubeconfig}"]
-    apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=development-cluster", "-f", MANIFESTS]
+    kubectl: list[str | Path] = [where.path / "kubectl", f"--kubeconfig={where.kubeconfig}"]
+    apply: list[str | Path] = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=development-cluster",
+        "-f",
+        MANIFESTS,
+    ]
     shell.run([*kubectl, *apply], why="apply the cluster's own manifests")
     done.touch()
 
@@ -77,7 +99,7 @@ def _wait_node(where: Layout) -> None:
     def ready_or_ended() -> bool:
         for name in components.names():
             components.process(where, name).require_alive()
-        return api.node_ready(where.kubeconfig, NODE_NAME)
+        return api.node_ready(where.kubeconfig, NODE_NAME) and api.pods_admitted(where.kubeconfig)
 
     if not wait_until(ready_or_ended, seconds=NODE_READY_SECONDS, every=0.2):
         kubelet = components.process(where, "kubelet")

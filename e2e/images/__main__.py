@@ -35,13 +35,15 @@ def _registry(asked: str | None) -> str:
     if named:
         return named.rstrip("/")
     if os.environ.get("CLUSTER") == "current":
-        raise ClusterError("CLUSTER=current needs REGISTRY=HOST/PREFIX: a registry that you may push to and that cluster can pull from")
+        raise ClusterError(
+            "CLUSTER=current needs REGISTRY=HOST/PREFIX: a registry that you may push to and that cluster can pull from"
+        )
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{REGISTRY}/v2/", timeout=5).close()
     except OSError as error:
         raise ClusterError(
-            f"the registry at {REGISTRY} does not answer ({error}); start the cluster with `python3 -m e2e.cluster up`, "
-            "or name another registry with --registry"
+            f"the registry at {REGISTRY} does not answer ({error}); "
+            "start the cluster with `python3 -m e2e.cluster up`, or name another registry with --registry"
         ) from None
     return f"{REGISTRY}/{PREFIX}"
 

@@ -18,7 +18,14 @@ from e2e.images.storage import buildah, exists
 SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "ca-certificates")
 # No one reads them in a container, and they are a third of its size. What apt has fetched goes as well.
-UNWANTED = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "var/cache/apt")
+UNWANTED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/lintian",
+    "var/cache/apt",
+)
 EMPTIED = ("var/lib/apt/lists", "var/log")
 
 

@@ -99,6 +99,10 @@ def record(where: Layout, references: dict[str, str]) -> Path:
 
 def build_and_push(where: Layout, images: tuple[Image, ...], registry: str) -> dict[str, str]:
     with lock.held(where.locks, "images"):
+        # Working containers of a build that failed or was killed: they hold mounts, and no other build runs now.
+        buildah(where, "rm", "--all", why="forget the working containers of former builds")
         references = {image.name: push(where, image, build(where, image), registry) for image in images}
         record(where, references)
+        # What the new images have replaced; the layers that they share with it stay.
+        buildah(where, "rmi", "--prune", why="remove replaced images")
     return references

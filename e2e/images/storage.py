@@ -9,7 +9,14 @@ def buildah(where: Layout, *arguments: str, why: str) -> str:
     # TMPDIR too: it unpacks gigabytes there, and the machine's own may be small.
     temporary = where.buildah / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    storage = ("--root", str(where.buildah / "storage"), "--runroot", str(where.buildah / "run"), "--storage-driver", "overlay")
+    storage = (
+        "--root",
+        str(where.buildah / "storage"),
+        "--runroot",
+        str(where.buildah / "run"),
+        "--storage-driver",
+        "overlay",
+    )
     return shell.run(["buildah", *storage, *arguments], why=why, env={"TMPDIR": str(temporary)})
 
 
