@@ -115,7 +115,7 @@ class Tokenising:
         try:
             return self._template.drafts(example)
         except TemplateRefusedError as refused:
-            raise row.refusal("TemplateRefused", str(refused))
+            raise row.refusal("TemplateRefused", str(refused)) from None
 
     def _empty(self, row: Row, what: str, counts: Counts) -> None:
         if self._config.empty_responses == "fail":

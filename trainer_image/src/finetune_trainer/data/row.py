@@ -49,7 +49,7 @@ class Row:
                     "BrokenText",
                     f"{what} holds half of a surrogate pair (\\u{ord(value[error.start]):04x}) at character "
                     f"{error.start}; write the whole character",
-                )
+                ) from None
         return value
 
     def renamed(self, columns: dict[str, str]) -> Row:

@@ -88,7 +88,7 @@ def _tools(row: Row) -> list[dict[str, Any]] | None:
         try:
             tools = json.loads(tools) if tools.strip() else None
         except ValueError as error:
-            raise row.refusal("WrongType", f'"tools" is no JSON: {error}')
+            raise row.refusal("WrongType", f'"tools" is no JSON: {error}') from None
     if not tools:
         return None
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
