@@ -1,17 +1,12 @@
-"""The operator's settings: a YAML file, overridden by FINETUNE_* environment variables, validated before anything runs."""
+"""The operator's settings, and what each is when nobody says anything. `finetune_operator.configuration` reads them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
+from pydantic import Field
+
 from finetune_api.schema import ImageRef, Name, Quantity, Schema
-from pydantic import Field, ValidationError
-
-ENV_PREFIX = "FINETUNE_"
 
 
 class TrainerSettings(Schema):
@@ -48,7 +43,7 @@ class LimitSettings(Schema):
     """How long things may take, in seconds."""
 
     start_deadline_seconds: Annotated[int, Field(ge=5)] = 900
-    """A pod that was scheduled and whose container has not started by then (missing Secret, image) gives its GPU back."""
+    """A pod whose container has not started so long after scheduling (missing Secret, image) gives its GPU back."""
     interruptions_without_progress: Annotated[int, Field(ge=1)] = 10
     """Pods lost in a row with no new checkpoint before the attempt fails."""
     progress_interval_seconds: Annotated[float, Field(ge=1)] = 10
@@ -82,16 +77,3 @@ class Settings(Schema):
     """Work volumes."""
     limits: LimitSettings = LimitSettings()
     """Deadlines."""
-
-
-class SettingsError(ValueError):
-    """The settings cannot be used; the text names file or variable, field and cause."""
-
-
-def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings file, then FINETUNE_LOG_LEVEL, FINETUNE_TRAINER__IMAGE and the like (`__` descends).
-
-    Raises:
-        SettingsError: the file is missing, is not YAML, or a value is not allowed.
-    """
-    raise NotImplementedError(path, environ, yaml, ValidationError, Any)
