@@ -27,6 +27,8 @@ class Observed:
 
     Children are those with this job's name label in its namespace, of any UID: an earlier job of the same name may
     have left some. `rivals` are the other FineTuneJobs of the namespace that name a destination of this one.
+    `refusal` is why the API server would not have this plan's last child (quota, Pod Security, an admission webhook, an
+    invalid field): while it stands nothing is created; after a while it is tried again, with none.
     """
 
     job: Object
