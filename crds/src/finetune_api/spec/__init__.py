@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from finetune_api.schema import Backend, ImageRef, Method, Objective, Schema, Seconds
+from finetune_api.schema import Backend, ImageRef, Method, Objective, Rule, Schema, Seconds
 from finetune_api.spec.dataset import DatasetSpec
 from finetune_api.spec.evaluation import EvaluationSpec
 from finetune_api.spec.model import ModelSpec
@@ -18,9 +18,52 @@ from finetune_api.spec.training import AdapterSpec, TrainingSpec
 # Everything else is fixed once the job exists: what ran is what the spec says.
 MUTABLE = ("suspend", "ttlSecondsAfterFinished")
 
+# What one field says about another. A setting that would be ignored in silence is refused.
+CROSS_FIELD_RULES = (
+    Rule(
+        cel="self.method != 'full' || !has(self.adapter)",
+        message="method full trains every weight and has no adapter; remove adapter, or use method lora or qlora",
+        holds=lambda it: it.method != "full" or it.adapter is None,
+        field="adapter",
+    ),
+    Rule(
+        cel="self.method != 'ia3' || !has(self.adapter) || !(has(self.adapter.rank) || has(self.adapter.alpha)"
+        " || has(self.adapter.dropout) || has(self.adapter.variant) || has(self.adapter.init))",
+        message="method ia3 has neither rank, alpha, dropout, variant nor init; remove them, or use method lora",
+        holds=lambda it: (
+            it.method != "ia3"
+            or it.adapter is None
+            or (it.adapter.rank, it.adapter.alpha, it.adapter.dropout, it.adapter.variant, it.adapter.init)
+            == (None,) * 5
+        ),
+        field="adapter",
+    ),
+    Rule(
+        cel="self.method != 'full' || !has(self.output) || !has(self.output.merge) || !self.output.merge",
+        message="method full has no adapter to merge; remove output.merge",
+        holds=lambda it: it.method != "full" or it.output is None or not it.output.merge,
+        field="output",
+    ),
+    Rule(
+        cel="!has(self.dataset.format) || (self.dataset.format == 'preference')"
+        " == (has(self.objective) && self.objective == 'dpo')",
+        message="format preference goes with objective dpo, every other format with objective sft",
+        holds=lambda it: it.dataset.format is None or (it.dataset.format == "preference") == (it.objective == "dpo"),
+        field="dataset",
+    ),
+    Rule(
+        cel="!has(self.training) || !has(self.training.dpo) || (has(self.objective) && self.objective == 'dpo')",
+        message="training.dpo is for objective dpo; remove it or set objective: dpo",
+        holds=lambda it: it.training is None or it.training.dpo is None or it.objective == "dpo",
+        field="training",
+    ),
+)
+
 
 class FineTuneJobSpec(Schema):
     """What to fine-tune, on what, how, and what becomes of the result."""
+
+    rules: ClassVar[tuple[Rule, ...]] = CROSS_FIELD_RULES
 
     model: ModelSpec
     """The base model."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from finetune_api.schema import (
     DatasetFormat,
     Fraction,
+    Rule,
     Schema,
     SecretKey,
     SecretName,
@@ -16,14 +17,17 @@ from finetune_api.schema import (
     SourceURI,
     TrainOn,
     exactly_one_of,
+    only_for,
 )
 
 
 class DataSource(Schema):
     """A file, a folder of files, or a data set of the Hugging Face Hub."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (only_for("hf", "revision"), only_for("hf", "token_secret_ref"))
+
     source: SourceURI
-    """hf://ORGANISATION/NAME, pvc://CLAIM/PATH, or (in `finetune run` only) file://PATH. Files: JSONL, JSON, CSV, Parquet."""
+    """hf://ORGANISATION/NAME, pvc://CLAIM/PATH, or (in `finetune run` only) file://PATH. JSONL, JSON, CSV or Parquet."""
     split: ShortText | None = None
     """Split of a Hub data set; left out: train."""
     subset: ShortText | None = None
@@ -39,7 +43,7 @@ class DataSource(Schema):
 class ValidationData(Schema):
     """Rows held out to measure the loss while training."""
 
-    model_config = {"json_schema_extra": exactly_one_of("fraction", "source")}
+    rules: ClassVar[tuple[Rule, ...]] = (exactly_one_of("fraction", "source"),)
 
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the training rows to hold out, chosen by the seed."""
@@ -66,7 +70,7 @@ class DataQuality(Schema):
     min_response_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Drop rows whose response is shorter, in tokens."""
     overlong: Literal["truncate", "drop"] | None = None
-    """Rows over maxSequenceLength: truncate (the default) or drop. A row whose response would be cut off wholly is dropped."""
+    """Rows over maxSequenceLength: truncate (the default) or drop. A row left with no response is dropped."""
     empty_responses: Literal["fail", "drop"] | None = None
     """Rows with an empty response: fail (the default) or drop."""
 

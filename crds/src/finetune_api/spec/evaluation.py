@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.schema import Fraction, Schema, SecretKey, ShortText
+from finetune_api.schema import NO_SPACE, Fraction, Schema, SecretKey, ShortText
 from finetune_api.spec.dataset import TestData
 
 Metric = Literal["accuracy", "exactMatch", "f1", "formatCompliance", "perplexity", "labelLikelihood"]
@@ -22,7 +22,7 @@ class Baseline(Schema):
 class Judge(Schema):
     """A model that scores answers, behind an OpenAI-compatible endpoint."""
 
-    endpoint: Annotated[str, Field(max_length=1024, pattern=r"^https?://[^\s]+$")]
+    endpoint: Annotated[str, Field(max_length=1024, pattern=rf"^https?://{NO_SPACE}+$")]
     """Base URL of the endpoint."""
     model: ShortText
     """Name of the judging model."""

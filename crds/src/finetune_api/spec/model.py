@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from finetune_api.schema import Schema, SecretKey, SecretName, ShortText, SourceURI
+from finetune_api.schema import Rule, Schema, SecretKey, SecretName, ShortText, SourceURI, only_for
 
 
 class Architecture(Schema):
@@ -37,10 +37,12 @@ class Architecture(Schema):
 class ModelSpec(Schema):
     """The base model, and how to reach it."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (only_for("hf", "revision"), only_for("hf", "token_secret_ref"))
+
     source: SourceURI
     """Where the model is: hf://ORGANISATION/NAME, pvc://CLAIM/PATH, or (in `finetune run` only) file://PATH."""
     revision: ShortText | None = None
-    """Branch, tag or commit of a hf:// model; left out: main. The commit it stands for is pinned in status at the start."""
+    """Branch, tag or commit of a hf:// model; left out: main. Its commit is pinned at the start."""
     token_secret_ref: SecretKey | None = None
     """Secret key holding a Hugging Face token, for gated and private models."""
     secret_ref: SecretName | None = None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from finetune_api.schema import Name, Schema, SecretKey, SecretName, ShortText, exactly_one_of
+from finetune_api.schema import NO_SPACE, Name, Rule, Schema, SecretKey, SecretName, ShortText, exactly_one_of
 
 
 class S3Destination(Schema):
     """A folder of an S3 bucket."""
 
-    uri: Annotated[str, Field(max_length=1024, pattern=r"^s3://[^\s]+$")]
+    uri: Annotated[str, Field(max_length=1024, pattern=rf"^s3://{NO_SPACE}+$")]
     """s3://BUCKET/PREFIX."""
     secret_ref: SecretName | None = None
     """Secret with the credentials."""
@@ -21,7 +21,7 @@ class S3Destination(Schema):
 class OCIDestination(Schema):
     """An artifact in an OCI registry."""
 
-    reference: Annotated[str, Field(max_length=512, pattern=r"^[^\s]+$")]
+    reference: Annotated[str, Field(max_length=512, pattern=rf"^{NO_SPACE}+$")]
     """REGISTRY/REPOSITORY:TAG."""
     secret_ref: SecretName | None = None
     """Secret with the credentials."""
@@ -30,7 +30,7 @@ class OCIDestination(Schema):
 class HubDestination(Schema):
     """A repository of the Hugging Face Hub."""
 
-    repository: Annotated[str, Field(max_length=256, pattern=r"^[^\s/]+/[^\s/]+$")]
+    repository: Annotated[str, Field(max_length=256, pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")]
     """ORGANISATION/NAME."""
     token_secret_ref: SecretKey
     """Secret key holding a token that may write."""
@@ -53,7 +53,7 @@ class ClaimDestination(Schema):
 class Destination(Schema):
     """One place that the result is written to."""
 
-    model_config = {"json_schema_extra": exactly_one_of("pvc", "s3", "oci", "hub")}
+    rules: ClassVar[tuple[Rule, ...]] = (exactly_one_of("pvc", "s3", "oci", "hub"),)
 
     pvc: ClaimDestination | None = None
     """A claim."""
@@ -88,7 +88,7 @@ class WandbTracking(Schema):
 class MLflowTracking(Schema):
     """MLflow."""
 
-    uri: Annotated[str, Field(max_length=1024, pattern=r"^https?://[^\s]+$")]
+    uri: Annotated[str, Field(max_length=1024, pattern=rf"^https?://{NO_SPACE}+$")]
     """Tracking server."""
     experiment: ShortText | None = None
     """Experiment of the run."""

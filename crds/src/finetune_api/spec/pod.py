@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
-from finetune_api.schema import Name, Quantity, Schema, SecretKey, SecretName, cel, exactly_one_of
+from finetune_api.schema import Name, Quantity, Rule, Schema, SecretKey, SecretName, exactly_one_of
+from finetune_api.spec.affinity import Affinity, LabelMap
 
-LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=253)]], Field(max_length=64)]
-# Affinity is the API server's own type: it is checked when the pod is made, so the schema only keeps what it is given.
-RawObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 # What the operator or the kubelet sets for the trainer; a job that overrode it would break the contract.
 RESERVED_ENV = r"^(FINETUNE_.*|HOME|HF_TOKEN|HF_HOME|PATH|PYTHONPATH|LD_PRELOAD|LD_LIBRARY_PATH)$"
 
@@ -40,13 +39,17 @@ class EnvFrom(Schema):
 class EnvVar(Schema):
     """An environment variable of the trainer's container."""
 
-    model_config = {"json_schema_extra": exactly_one_of("value", "valueFrom")}
-
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
-        json_schema_extra=cel(
-            f"!self.matches('{RESERVED_ENV}')", "this variable is set by the operator and cannot be overridden"
-        )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one_of("value", "value_from"),
+        Rule(
+            cel=f"!self.name.matches('{RESERVED_ENV}')",
+            message="this variable is set by the operator; choose another name",
+            holds=lambda it: not re.search(RESERVED_ENV, it.name),
+            field="name",
+        ),
     )
+
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     """Name of the variable."""
     value: Annotated[str, Field(max_length=4096)] | None = None
     """Value, in plain sight: use valueFrom for anything secret."""
@@ -73,11 +76,13 @@ class ConfigMapVolume(Schema):
 class Volume(Schema):
     """A volume mounted into the trainer's container, at `mountPath`."""
 
-    model_config = {"json_schema_extra": exactly_one_of("persistentVolumeClaim", "configMap", "secret", "emptyDir")}
+    rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one_of("persistent_volume_claim", "config_map", "secret", "empty_dir"),
+    )
 
     name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
     """Name of the volume."""
-    mount_path: Annotated[str, Field(min_length=2, max_length=512, pattern=r"^/mnt/[^\s:]+$")]
+    mount_path: Annotated[str, Field(min_length=2, max_length=512, pattern=r"^/mnt/[^\t\n\f\r :]+$")]
     """Where it is mounted: a path under /mnt/."""
     persistent_volume_claim: ClaimVolume | None = None
     """A claim."""
@@ -107,8 +112,8 @@ class PodTemplate(Schema):
     """Labels that the node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=64)] | None = None
     """Taints tolerated."""
-    affinity: RawObject | None = None
-    """Affinity, as in a Pod."""
+    affinity: Affinity | None = None
+    """Rules about nodes and other pods, as in a Pod."""
     priority_class_name: Name | None = None
     """PriorityClass of the pod."""
     runtime_class_name: Name | None = None

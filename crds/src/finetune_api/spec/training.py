@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from finetune_api.schema import Attention, Fraction, Optimizer, Precision, Scheduler, Schema, cel
+from finetune_api.schema import Attention, Fraction, Optimizer, Precision, Rule, Scheduler, Schema
 
 
 class AdapterSpec(Schema):
@@ -42,11 +42,13 @@ class DPOSpec(Schema):
 class TrainingSpec(Schema):
     """Hyperparameters. What is left out takes the method's usual value, shown in status."""
 
-    model_config = {
-        "json_schema_extra": cel(
-            "!(has(self.warmupRatio) && has(self.warmupSteps))", "set warmupRatio or warmupSteps, not both"
-        )
-    }
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!(has(self.warmupRatio) && has(self.warmupSteps))",
+            message="set warmupRatio or warmupSteps, not both",
+            holds=lambda it: it.warmup_ratio is None or it.warmup_steps is None,
+        ),
+    )
 
     epochs: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Passes over the data; left out: 3."""
@@ -55,7 +57,7 @@ class TrainingSpec(Schema):
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Peak learning rate; left out: 2e-4 for lora and qlora, 2e-5 for full."""
     effective_batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    """Examples per optimizer step, over all GPUs and accumulation, packed or not; left out: 16. Never changed silently."""
+    """Examples per optimizer step, over GPUs and accumulation, packed or not; left out: 16. Never changed silently."""
     max_sequence_length: Annotated[int, Field(ge=8, le=10_000_000)] | None = None
     """Longest sequence, in tokens; left out: 2048, or what the model can do if that is less."""
     packing: bool | None = None
@@ -77,13 +79,13 @@ class TrainingSpec(Schema):
     micro_batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Sequences that one GPU takes at once; left out: chosen. Gradient accumulation makes up the effective batch."""
     gradient_checkpointing: bool | None = None
-    """Recompute activations in the backward pass: about a third more time for much less memory; left out: true on GPUs."""
+    """Recompute activations in the backward pass: a third more time, much less memory; left out: true on GPUs."""
     attention: Attention | None = None
     """Attention kernel; left out: the fastest that the GPU and the model support."""
     loss_kernel: Literal["eager", "chunked", "liger"] | None = None
     """How the cross-entropy is computed."""
     precision: Precision | None = None
-    """Arithmetic of the forward and backward pass; left out: bf16 where the hardware has it, else fp16; fp32 on CPUs."""
+    """Arithmetic of the passes; left out: bf16 where the hardware has it, else fp16; fp32 on CPUs."""
     sharding: Literal["none", "ddp", "fsdp"] | None = None
     """How several GPUs share the work."""
     neftune_alpha: Annotated[float, Field(gt=0, le=1000)] | None = None
