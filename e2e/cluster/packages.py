@@ -26,12 +26,9 @@ NODE_PROGRAMS = {
 IMAGE_PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 
 
-def require_root(why: str) -> None:
+def require_root(why: str, *, instead: str = "run it with sudo") -> None:
     if os.geteuid() != 0:
-        raise ClusterError(
-            f"could not {why}: this needs root (mounts, network namespaces, containerd); "
-            "run it with sudo, or use --control-plane-only, which needs no root"
-        )
+        raise ClusterError(f"could not {why}: this needs root (mounts, network namespaces, containerd); {instead}")
 
 
 def install(programs: dict[str, str]) -> None:

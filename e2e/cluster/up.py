@@ -29,7 +29,7 @@ MANIFESTS = binaries.MODULES.parent / "manifests"
 
 def up(where: Layout, *, pretend: gpus.Gpus | None = None) -> None:
     """Starts what does not run; returns when the node is ready and pods can be created."""
-    packages.require_root("start a node")
+    packages.require_root("start a node", instead="run it with sudo, or use --control-plane-only, which needs none")
     packages.install(packages.NODE_PROGRAMS)
     binaries.build(where, (*binaries.CONTROL_PLANE, *binaries.NODE))
     with lock.held(where.locks, "cluster"):
