@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     kinds = f"KIND is one of {', '.join(gpus.KINDS)}"
 
-    build = commands.add_parser("build", help="build what is missing (about 12 minutes the first time on 2 cores)")
+    build = commands.add_parser("build", help="build what is missing (about 9 minutes the first time on 2 cores)")
     names = sorted(name for module in binaries.ALL for name in module.binaries)
     build.add_argument(
         "binary", nargs="*", metavar="BINARY", help=f"of {', '.join(names)}; all but versitygw if none is named"

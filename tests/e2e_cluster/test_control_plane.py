@@ -35,7 +35,7 @@ def test_a_taken_port_is_named():
 
 def test_without_root_the_way_out_is_named(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(ClusterError, match="could not start a node.*--control-plane-only"):
+    with pytest.raises(ClusterError, match=r"could not start a node.*--control-plane-only"):
         up(layout())
 
 
