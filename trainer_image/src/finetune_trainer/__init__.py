@@ -1,1 +1,1 @@
-"""The program in the training pod: reads one `TrainerConfig`, trains, and leaves a verified result or a clear failure."""
+"""The program in the training pod: reads a `TrainerConfig`, trains, leaves a verified result or a clear failure."""

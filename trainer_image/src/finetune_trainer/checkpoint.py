@@ -39,11 +39,12 @@ class Checkpoint:
     fingerprint: Fingerprint
 
 
-def fingerprint(config: TrainerConfig, *, max_length: int, sequences: int, per_step: int) -> Fingerprint:
+def fingerprint(config: TrainerConfig, *, data: str, per_step: int) -> Fingerprint:
     """What must not differ between a checkpoint and the run that goes on from it.
 
     The micro-batch, activation checkpointing and the attention kernel are left out: they change how a step is
-    computed, not what it is, and are what a retry after running out of memory changes.
+    computed, not what it is, and are what a retry after running out of memory changes. `data` is the digest of the
+    training rows in their order.
     """
     free = {"micro_batch_size", "gradient_checkpointing", "attention"}
     return {
@@ -52,8 +53,7 @@ def fingerprint(config: TrainerConfig, *, max_length: int, sequences: int, per_s
         "dataset": config.dataset.train.uri,
         "adapter": None if config.adapter is None else config.adapter.to_json(),
         "training": config.training.model_dump(mode="json", by_alias=True, exclude=free),
-        "maxLength": max_length,
-        "sequences": sequences,
+        "trainingData": data,
         "sequencesPerStep": per_step,
     }
 
@@ -64,26 +64,31 @@ def writing(folder: Path, step: int, *, made_with: Fingerprint, keep: int) -> It
 
     Of the older ones `keep` - 1 are left. OSError (ENOSPC above all) passes through with the older ones untouched.
     """
-    temporary = folder / f"{_TEMPORARY}{step}"
+    unfinished = temporary(folder, step)
     final = folder / f"step-{step}"
     try:
-        temporary.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        files = [file.to_json() for file in digest_folder(temporary, leave_out=MANIFEST)]
+        unfinished.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        files = [file.to_json() for file in digest_folder(unfinished, leave_out=MANIFEST)]
         manifest = {"step": step, "madeWith": made_with, "files": files}
-        (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-        sync_folder(temporary)
+        (unfinished / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        sync_folder(unfinished)
     except BaseException:
         # gives the space back at once: on a full disk the next attempt needs it
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
     if final.exists():
         # resumed from an older one because this one was damaged
         shutil.rmtree(final)
-    temporary.rename(final)
+    unfinished.rename(final)
     sync(folder)
     for old in _steps(folder)[keep:]:
         shutil.rmtree(folder / f"step-{old}")
+
+
+def temporary(folder: Path, step: int) -> Path:
+    """Where the checkpoint of `step` is written before it is whole."""
+    return folder / f"{_TEMPORARY}{step}"
 
 
 def newest(folder: Path, *, made_with: Fingerprint) -> Checkpoint | None:

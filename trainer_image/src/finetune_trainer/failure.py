@@ -29,7 +29,7 @@ _GPU_MEMORY = re.compile(
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed", re.IGNORECASE)
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - it is the outcome of a run, not an error of the program
     """The end of a run that nobody needs a stack trace for.
 
     `outcome` decides the exit code, `reason` is one CamelCase word, and `message` says what, where, what to do.
@@ -45,7 +45,9 @@ class Failure(Exception):
 def interrupted(step: int | None) -> Failure:
     """After SIGTERM. `step` is the last step that a complete checkpoint holds; None: there is none yet."""
     where = "no step was done yet" if step is None else f"the checkpoint of step {step} is complete"
-    return Failure(Outcome.INTERRUPTED, "Interrupted", f"stopped by SIGTERM; {where}; the next start goes on from there")
+    return Failure(
+        Outcome.INTERRUPTED, "Interrupted", f"stopped by SIGTERM; {where}; the next start goes on from there"
+    )
 
 
 def diverged(what: str, step: int) -> Failure:

@@ -45,7 +45,7 @@ def load_tokenizer(path: Path, *, trust_remote_code: bool) -> PreTrainedTokenize
         raise Failure(
             Outcome.BAD_CONFIG,
             "NoPadToken",
-            "the model's tokenizer has neither a padding nor an end-of-sequence token; set one in tokenizer_config.json",
+            "the model's tokenizer has no padding and no end-of-sequence token; set one in tokenizer_config.json",
         )
     tokenizer.padding_side = "right"
     return tokenizer
@@ -79,14 +79,18 @@ def refuse_other_than_causal(architecture: PreTrainedConfig) -> None:
         raise _refused(kind, "no causal language model")
 
 
+def positions(architecture: PreTrainedConfig) -> int | None:
+    """Number of positions that the model has, in tokens; None if it doesn't say."""
+    stated = getattr(architecture.get_text_config(), "max_position_embeddings", None)
+    return int(stated) if stated else None
+
+
 def load_model(
     path: Path, architecture: PreTrainedConfig, config: TrainerConfig, settings: Settings, device: Device
 ) -> PreTrainedModel:
     """The base model with its weights on the device. Under qlora, quantised while it is loaded."""
     quantization = _quantization(architecture, config, settings)
     where: Any = {"": torch.cuda.current_device()} if device.kind == "cuda" else {"": "cpu"}
-    torch.backends.cuda.matmul.allow_tf32 = settings.tf32
-    torch.backends.cudnn.allow_tf32 = settings.tf32
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             path,
@@ -123,7 +127,7 @@ def _quantization(
         )
     if config.method != "qlora":
         return None
-    return BitsAndBytesConfig(
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

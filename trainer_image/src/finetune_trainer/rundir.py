@@ -1,13 +1,14 @@
 """Files by which the supervisor and the recipe's processes speak to each other, and those that outlive an attempt.
 
-    WORK_DIR/run/            of this start only; emptied by the supervisor before the recipe begins
-        progress.json        rank 0: `Progress`, and how long silence is normal
-        result-RANK.json     each rank: the `Result` it ended with
-        stacks-RANK.txt      each rank: where it stood when it was found stalled
-    WORK_DIR/inputs.json     revisions pinned at the first start
-    WORK_DIR/metrics.jsonl   one line per step and evaluation, cut back to the checkpoint on resume
-    WORK_DIR/checkpoints/    complete checkpoints
-    WORK_DIR/output/         the verified result
+WORK_DIR/run/            of this start only; emptied by the supervisor before the recipe begins
+    progress.json        rank 0: `Progress`, and how long silence is normal
+    result-RANK.json     each rank: the `Result` it ended with
+    ready                rank 0: inputs are on disk and tokenised
+    stacks-RANK.txt      each rank: where it stood when it was found stalled
+WORK_DIR/inputs.json     revisions pinned at the first start
+WORK_DIR/metrics.jsonl   one line per step and evaluation, cut back to the checkpoint on resume
+WORK_DIR/checkpoints/    complete checkpoints
+WORK_DIR/output/         the verified result
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class WorkDir:
         return self.run / f"stacks-{rank}.txt"
 
     @property
+    def ready(self) -> Path:
+        return self.run / "ready"
+
+    @property
     def inputs(self) -> Path:
         return self.root / "inputs.json"
 
@@ -72,7 +77,7 @@ class WorkDir:
         return self.root / "port"
 
     def begin(self) -> None:
-        """Make the run directory empty, so that nothing of an earlier start is taken for this one's. OSError if it can't be."""
+        """Empty the run directory: nothing of an earlier start may count for this one. OSError if it can't be."""
         if self.run.exists():
             shutil.rmtree(self.run)
         self.run.mkdir(parents=True)

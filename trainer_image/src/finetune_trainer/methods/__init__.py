@@ -21,7 +21,9 @@ def trainable(model: PreTrainedModel, config: TrainerConfig) -> Any:
             return lora.trainable(model, config)
         case other:
             raise Failure(
-                Outcome.BAD_CONFIG, "MethodUnsupported", f"spec.method: {other} is not available; use full, lora or qlora"
+                Outcome.BAD_CONFIG,
+                "MethodUnsupported",
+                f"spec.method: {other} is not available; use full, lora or qlora",
             )
 
 

@@ -27,7 +27,8 @@ def trainable(model: PreTrainedModel, config: TrainerConfig) -> Any:
 def adapter_config(adapter: AdapterConfig, model: PreTrainedModel) -> Any:
     """PEFT's configuration of `adapter`, its module names checked against `model`."""
     modules = dict(model.named_modules())
-    head = next((name for name, module in modules.items() if module is model.get_output_embeddings()), None)
+    output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head = next((name for name, module in modules.items() if module is output), None)
     architecture = type(model).__name__
     return LoraConfig(
         task_type="CAUSAL_LM",

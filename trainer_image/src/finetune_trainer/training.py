@@ -1,0 +1,227 @@
+"""TRL's SFTTrainer with what a run in a pod needs: whole checkpoints, an end at the first non-finite number,
+a stop at SIGTERM, and progress that can be read from outside.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from transformers import PreTrainedTokenizerBase, PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from finetune_api.contract import TrainerConfig
+from finetune_trainer import checkpoint
+from finetune_trainer.checkpoint import Fingerprint
+from finetune_trainer.failure import diverged, interrupted
+from finetune_trainer.interruption import Interruption
+from finetune_trainer.metrics_log import MetricsLog
+from finetune_trainer.pacemaker import Pacemaker, ends_epoch
+from finetune_trainer.progress import Reporter
+from finetune_trainer.rundir import WorkDir
+from finetune_trainer.settings import SCHEDULERS, Batching, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Where a run's word goes, and where the wish to stop comes from."""
+
+    interruption: Interruption
+    reporter: Reporter
+    metrics: MetricsLog
+
+
+def arguments(config: TrainerConfig, settings: Settings, batching: Batching, *, packed: bool) -> Any:
+    """TRL's configuration. The data is tokenised, labelled and packed already, and none of it is done again."""
+    training = config.training
+    # transformers takes warmup_steps below 1 as a share of the steps, so a share of 1 must stay below
+    ratio = min(training.warmup_ratio or 0.0, 1 - 1e-9)
+    return SFTConfig(
+        output_dir=str(WorkDir(Path(config.work_dir)).checkpoints),
+        # data: as it is
+        dataset_kwargs={"skip_prepare_dataset": True},
+        packing=False,
+        padding_free=packed,
+        max_length=None,
+        completion_only_loss=False,
+        assistant_only_loss=False,
+        per_device_train_batch_size=batching.micro_batch_size,
+        per_device_eval_batch_size=batching.micro_batch_size,
+        gradient_accumulation_steps=batching.accumulation,
+        dataloader_pin_memory=settings.pin_memory,
+        # optimisation
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps if training.max_steps is not None else -1,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=SCHEDULERS[training.scheduler],
+        warmup_steps=ratio if training.warmup_steps is None else training.warmup_steps,
+        optim=settings.optimizer,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        neftune_noise_alpha=training.neftune_alpha,
+        seed=training.seed,
+        data_seed=training.seed,
+        # arithmetic
+        bf16=settings.autocast == "bfloat16",
+        fp16=settings.autocast == "float16",
+        tf32=settings.tf32 if config.accelerator == "gpu" else None,
+        activation_checkpointing=training.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
+        use_cpu=config.accelerator == "cpu",
+        ddp_find_unused_parameters=False,
+        # what is measured, and who is told: we save, log and report ourselves
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+class FineTuner(SFTTrainer):  # type: ignore[misc]
+    """Trains as TRL does; saves, logs and stops as the contract says."""
+
+    def __init__(
+        self,
+        *,
+        config: TrainerConfig,
+        settings: Settings,
+        channels: Channels,
+        made_with: Fingerprint,
+        args: Any,
+        model: Any,
+        train: Any,
+        validation: Any | None,
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train,
+            eval_dataset=validation,
+            processing_class=tokenizer,
+            callbacks=[
+                Pacemaker(
+                    interruption=channels.interruption,
+                    reporter=channels.reporter,
+                    checkpoint_seconds=config.checkpoint.interval_seconds,
+                    evaluates=validation is not None,
+                )
+            ],
+        )
+        # prints a dictionary per step, beside our line
+        self.remove_callback(PrinterCallback)
+        self._channels = channels
+        self._work = WorkDir(Path(config.work_dir))
+        self._made_with = made_with
+        self._keep = config.checkpoint.keep
+        self._fp16 = settings.autocast == "float16"
+        # TRL casts what is trained beside 4-bit weights to bf16, which gradient scaling under fp16 can't take
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(getattr(torch, settings.trainable))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """One optimizer step, or the summary at the end. Raises DIVERGED at the first number that isn't finite."""
+        super().log(logs, start_time)
+        if "loss" not in logs:
+            return
+        step, loss, norm = self.state.global_step, logs["loss"], logs.get("grad_norm", 0.0)
+        if not math.isfinite(loss):
+            raise diverged("the training loss", step)
+        if not math.isfinite(norm) and not self._fp16:
+            # under fp16 the scaler skips such a step and lowers its scale
+            raise diverged("the gradient", step)
+        rate = logs["learning_rate"]
+        self._channels.metrics.append(
+            {"step": step, "epoch": self.state.epoch, "loss": loss, "gradNorm": norm, "learningRate": rate}
+        )
+        self._channels.reporter.step(
+            step=step,
+            max_steps=self.state.max_steps,
+            epoch=self.state.epoch or 0.0,
+            loss=loss,
+            learning_rate=rate,
+            tokens=int(self._total_train_tokens),
+        )
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As the parent does; the loss goes into the curve. Raises DIVERGED if it isn't finite."""
+        random_state = _random_state()
+        measured: dict[str, float] = super().evaluate(*args, **kwargs)
+        # a data loader draws a seed when it starts: an evaluation more or less must not change the training
+        _set_random_state(random_state)
+        loss, step = measured["eval_loss"], self.state.global_step
+        if not math.isfinite(loss):
+            raise diverged("the evaluation loss", step)
+        self._channels.metrics.append({"step": step, "evalLoss": loss})
+        self._channels.reporter.evaluation(loss)
+        return measured
+
+    def prediction_step(self, *args: Any, **kwargs: Any) -> Any:
+        """One batch of an evaluation, which SIGTERM stops at once: the step before it is saved, the loss is not."""
+        if self._channels.interruption.requested and self.args.world_size == 1:
+            if self.is_in_train and checkpoint.newest_step(self._work.checkpoints) != self.state.global_step:
+                self._save_checkpoint(self.model, None)
+            raise interrupted(checkpoint.newest_step(self._work.checkpoints))
+        self._channels.reporter.heartbeat()
+        return super().prediction_step(*args, **kwargs)
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """As the parent does; then makes up for an evaluation that the checkpoint was written before."""
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        step = self.state.global_step
+        at_an_end = step > 0 and (ends_epoch(self.state) or step >= self.state.max_steps)
+        if at_an_end and self.eval_dataset is not None and step not in self._channels.metrics.evaluations():
+            self.evaluate()
+        return prepared
+
+    def _save_checkpoint(self, _model: Any, _trial: Any) -> None:
+        """Like the parent's, but whole or absent, and with no model card."""
+        self._channels.metrics.sync()
+        everyone = self.accelerator.wait_for_everyone
+        with self._folder_for_checkpoint() as path:
+            everyone()
+            self.save_model(str(path), _internal_call=True)
+            self._save_optimizer_and_scheduler(str(path))
+            self._save_scaler(str(path))
+            self._save_rng_state(str(path))
+            if self.args.should_save:
+                self.state.stateful_callbacks["TrainerControl"] = self.control.state()
+                self.state.save_to_json(str(path / "trainer_state.json"))
+            everyone()
+        everyone()
+
+    def _folder_for_checkpoint(self) -> AbstractContextManager[Path]:
+        """Rank 0 makes the folder and completes the checkpoint; the others only write into it."""
+        folder, step = self._work.checkpoints, self.state.global_step
+        if self.args.process_index:
+            return nullcontext(checkpoint.temporary(folder, step))
+        return checkpoint.writing(folder, step, made_with=self._made_with, keep=self._keep)
+
+
+def _random_state() -> tuple[Any, ...]:
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    return random.getstate(), numpy.random.get_state(), torch.random.get_rng_state(), cuda
+
+
+def _set_random_state(state: tuple[Any, ...]) -> None:
+    python, arrays, cpu, cuda = state
+    random.setstate(python)
+    numpy.random.set_state(arrays)
+    torch.random.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state(cuda)
+
+
+def must_be_done(trainer: FineTuner, work: WorkDir, interruption: Interruption) -> None:
+    """`train()` returns normally after a stop, too. Raises INTERRUPTED unless every step was made."""
+    if interruption.requested or trainer.state.global_step < trainer.state.max_steps:
+        raise interrupted(checkpoint.newest_step(work.checkpoints))
