@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ log = logging.getLogger(__name__)
 
 # Raised when the same inputs would give other tokens than before: what an older trainer left is then not used.
 _LAYOUT = 1
+_BUILDING = "building-tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,21 @@ class Prepared:
     digest: str
     """Of the training rows in their order: a checkpoint is only good for a run with the same one."""
 
+    @property
+    def rows(self) -> int:
+        """Examples trained on, however they are packed."""
+        return self.train_counts.examples
+
+    @property
+    def tokens(self) -> int:
+        """Of the training examples, prompts included."""
+        return self.train_counts.tokens
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens of the training examples that the loss counts."""
+        return self.train_counts.trained_tokens
+
 
 def prepare(
     config: TrainerConfig,
@@ -69,20 +84,19 @@ def prepare(
 ) -> Prepared:
     """Read, check, tokenise, split and pack; or map what an earlier start left.
 
-    `model_limit` is the number of positions that the model has, if it says. Raises BAD_DATA, BAD_CONFIG, NOT_FOUND.
+    `model_limit` is the number of positions that the model has, if it says. Of several processes on one work
+    directory the first must be done before the others call it. Raises BAD_DATA, BAD_CONFIG, NOT_FOUND.
     """
     longest = limit(config.training.max_sequence_length, tokenizer, model_limit)
     sources = [train_path] if validation_path is None else [train_path, validation_path]
     name = f"tokens-{_fingerprint(config, tokenizer, longest, sources)}"
     cache = Path(config.work_dir) / "cache"
     if not (cache / name).exists():
-        building = cache / f".{name}.{os.getpid()}"
-        building.mkdir(parents=True, exist_ok=True)
-        try:
-            _build(building, config, tokenizer, longest, train_path, validation_path)
-            _publish(building, cache / name)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        for old in (*cache.glob("tokens-*"), *cache.glob(_BUILDING)):
+            shutil.rmtree(old)
+        (cache / _BUILDING).mkdir(parents=True)
+        _build(cache / _BUILDING, config, tokenizer, longest, train_path, validation_path)
+        (cache / _BUILDING).rename(cache / name)
     prepared = _load(cache / name)
     _tell(prepared)
     return prepared
@@ -146,18 +160,6 @@ def _side(store: TokenStore, numbers: Any) -> dict[str, int]:
         tokens=int(store.lengths[numbers].sum()),
         trained_tokens=int(np.asarray(store.trained)[numbers].sum()),
     ).to_json()
-
-
-def _publish(building: Path, final: Path) -> None:
-    try:
-        building.rename(final)
-    except OSError:
-        if not final.exists():
-            raise
-        # another process of this run was first, with the same content
-    for other in final.parent.glob("tokens-*"):
-        if other != final:
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def _load(folder: Path) -> Prepared:

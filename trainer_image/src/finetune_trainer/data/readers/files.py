@@ -29,7 +29,7 @@ def data_files(source: Path) -> list[tuple[Path, str]]:
     Raises NOT_FOUND where there is nothing, BAD_DATA where there is nothing that can be read.
     """
     if not source.exists():
-        raise Failure(Outcome.NOT_FOUND, "DataNotFound", f"no data at {source}; {_beside(source)}")
+        raise Failure(Outcome.NOT_FOUND, "DataNotFound", f"no data at {source}; {beside(source)}")
     if source.is_file():
         if source.suffix.lower() not in KINDS:
             raise _unreadable(f"{source.name} is no data file")
@@ -52,7 +52,8 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _beside(source: Path) -> str:
+def beside(source: Path) -> str:
+    """What is there instead of `source`: the nearest folder above it and its content."""
     folder = next((parent for parent in source.parents if parent.is_dir()), None)
     if folder is None:
         return "nothing is mounted there"
