@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
@@ -108,18 +108,23 @@ QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 MAX_QUANTITY_LENGTH = 32
 
 
-def _quantity(value: str | int) -> str | int:
-    if isinstance(value, int):
-        if value < 0:
-            raise PydanticCustomError("quantity", "must not be negative")
-    elif len(value) > MAX_QUANTITY_LENGTH or not re.fullmatch(QUANTITY_PATTERN, value):
-        raise PydanticCustomError("quantity", "must be a quantity such as 8, 500m, 64Gi or 1.5Ti")
-    return value
+def _quantity(value: object) -> str | int:
+    match value:
+        case int() if value >= 0 and not isinstance(value, bool):
+            return value
+        case str() if len(value) <= MAX_QUANTITY_LENGTH and re.fullmatch(QUANTITY_PATTERN, value):
+            return value
+        case float():
+            raise PydanticCustomError(
+                "quantity", "must be a string or an integer: write {value} in quotes, or 500m", {"value": value}
+            )
+        case _:
+            raise PydanticCustomError("quantity", "must be a quantity such as 8, 500m, 64Gi or 1.5Ti")
 
 
 Quantity = Annotated[
     str | int,
-    AfterValidator(_quantity),
+    PlainValidator(_quantity),
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,

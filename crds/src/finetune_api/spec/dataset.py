@@ -27,7 +27,7 @@ class DataSource(Schema):
     rules: ClassVar[tuple[Rule, ...]] = (only_for("hf", "revision"), only_for("hf", "token_secret_ref"))
 
     source: SourceURI
-    """hf://ORGANISATION/NAME, pvc://CLAIM/PATH, or (in `finetune run` only) file://PATH. JSONL, JSON, CSV or Parquet."""
+    """hf://ORGANISATION/NAME, pvc://CLAIM/PATH, or (in `finetune run` only) file://PATH. JSONL, JSON, CSV, Parquet."""
     split: ShortText | None = None
     """Split of a Hub data set; left out: train."""
     subset: ShortText | None = None

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from finetune_api.schema import Name, Quantity, Rule, Schema, SecretKey, SecretName, exactly_one_of
 from finetune_api.spec.affinity import Affinity, LabelMap
 
 # What the operator or the kubelet sets for the trainer; a job that overrode it would break the contract.
 RESERVED_ENV = r"^(FINETUNE_.*|HOME|HF_TOKEN|HF_HOME|PATH|PYTHONPATH|LD_PRELOAD|LD_LIBRARY_PATH)$"
+
+
+# The API server refuses two items of the same name in such a list.
+KEYED_ON_NAME: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+
+
+def _named_once(items: list[Any]) -> list[Any]:
+    names = [item.name for item in items]
+    for name in names:
+        if names.count(name) > 1:
+            raise PydanticCustomError("duplicate", 'name "{name}" is given twice', {"name": name})
+    return items
+
+
+NAMED_ONCE = AfterValidator(_named_once)
 
 
 class Toleration(Schema):
@@ -122,7 +138,7 @@ class PodTemplate(Schema):
     """Scheduler, where it is not the default one."""
     image_pull_secrets: Annotated[list[SecretName], Field(max_length=16)] | None = None
     """Secrets for pulling the trainer's image."""
-    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
+    env: Annotated[list[EnvVar], Field(max_length=64, json_schema_extra=KEYED_ON_NAME), NAMED_ONCE] | None = None
     """Environment variables added to the trainer's container."""
-    volumes: Annotated[list[Volume], Field(max_length=16)] | None = None
+    volumes: Annotated[list[Volume], Field(max_length=16, json_schema_extra=KEYED_ON_NAME), NAMED_ONCE] | None = None
     """Volumes mounted into the trainer's container."""
