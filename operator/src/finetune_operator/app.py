@@ -36,6 +36,12 @@ logger = logging.getLogger(__name__)
 
 STUCK_SECONDS = 300.0
 STOP_SECONDS = 3.0
+
+
+class WatchEndedError(RuntimeError):
+    """kopf gave up; its cause is attached."""
+
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -115,6 +121,8 @@ class Operator:
         hold = asyncio.create_task(self._leader.hold(), name="lease")
         work = asyncio.create_task(self._work(), name="work")
         done, _ = await asyncio.wait({stop, hold, work}, return_when=asyncio.FIRST_COMPLETED)
+        # kopf's generators complain of being cut off, each with a page of text that nobody can act on.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         for task in (stop, hold, work):
             task.cancel()
         self._poller.close()
@@ -125,25 +133,19 @@ class Operator:
         if work in done:
             work.result()  # raises what ended it
             return 0 if self._stop.is_set() else 1
-        return 1
+        return 1  # another may lead by now
 
     async def _work(self) -> None:
-        """First look, then the watch, then the workers."""
-        listed = await self._sweeper.first()
-        watch = asyncio.create_task(self._watch(), name="watch")
-        seen = asyncio.create_task(self._sweeper.until_seen(listed), name="first look")
-        tasks = {watch, seen}
+        """A first look, then the watch and the workers."""
+        await self._sweeper.fill()
+        self._health.synced = True
+        logger.info("has seen %d jobs", len(self._store.job_keys()))
+        tasks = {
+            asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(self._sweeper.run(), name="sweep"),
+        }
+        tasks |= {asyncio.create_task(self._workers.run(), name=f"worker {n}") for n in range(self._settings.workers)}
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                return watch.result()
-            self._health.synced = True
-            logger.info("has seen %d jobs", len(self._store.keys()))
-            tasks |= {
-                asyncio.create_task(self._workers.run(), name=f"worker {n}") for n in range(self._settings.workers)
-            }
-            tasks |= {asyncio.create_task(self._sweeper.run(), name="sweep")}
-            tasks.discard(seen)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -169,12 +171,15 @@ class Operator:
             ),
             name="kopf",
         )
+        started = asyncio.create_task(running.wait(), name="kopf's start")
         try:
-            started = asyncio.create_task(running.wait())
             await asyncio.wait({operator, started}, return_when=asyncio.FIRST_COMPLETED)
             self._listen_to_signals()  # kopf has taken them
             await operator
+        except Exception as error:
+            raise WatchEndedError("the watch ended; a new process begins afresh") from error
         finally:
+            started.cancel()
             operator.cancel()
             await asyncio.wait({operator}, timeout=STOP_SECONDS)
 
@@ -214,6 +219,9 @@ async def run(settings: Settings, kubeconfig: Path | None) -> int:
             return await Operator(client, session, settings, kubeconfig).run()
     except (access.AccessError, MissingCRDError, ApiError) as error:
         logger.error("%s", error)
+        return 1
+    except WatchEndedError as error:
+        logger.error("%s", error, exc_info=error.__cause__)
         return 1
     except OSError as error:
         logger.error("port %d: %s", settings.http_port, error)

@@ -14,7 +14,9 @@ from typing import Any, Literal, TextIO
 _job: ContextVar[Mapping[str, Any] | None] = ContextVar("job", default=None)
 
 # kopf reports each event that it hands over; aiohttp each request.
-QUIET = ("kopf.objects", "kopf.activities", "kopf.reactor", "aiohttp.access", "asyncio")
+QUIET = ("kopf.objects", "kopf.activities", "kopf._core.engines.activities", "aiohttp.access", "asyncio")
+# The end of a watch, once per kind and once again for all; the operator says it once, and ends.
+TOLD_BY_US = ("kopf._core.reactor.orchestration", "kopf._core.reactor.running")
 
 
 @contextmanager
@@ -37,6 +39,8 @@ def configure(level: str, form: Literal["json", "text"], stream: TextIO = sys.st
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in TOLD_BY_US:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Store:
         for entry in self.entries(FINE_TUNE_JOB):
             yield entry.read()
 
-    def keys(self) -> list[Key]:
+    def job_keys(self) -> list[Key]:
         """All jobs."""
         return [Key(*place) for place in self._entries[FINE_TUNE_JOB.name]]
 

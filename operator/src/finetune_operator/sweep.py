@@ -1,27 +1,31 @@
-"""Lists what there is, by name and UID only: to know when the watch has told of everything, and what it missed.
+"""Lists what there is: everything at the start, and from then on names, to find what the watch did not tell of.
 
-After a relist kopf does not tell of what vanished meanwhile; such ghosts would be looked after for ever.
+The list at the start fills the store several times faster than the watch's own, which follows; the operator is ready
+when it is through. After a relist kopf does not tell of what vanished meanwhile: such ghosts would be looked after
+for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from finetune_operator.client import ApiError, Client, UnreachableError
-from finetune_operator.kinds import FINE_TUNE_JOB, NODE, WATCHED, Kind
+from finetune_operator.client import JSON, ApiError, Client, UnreachableError
+from finetune_operator.kinds import CONFIG_MAP, FINE_TUNE_JOB, NODE, WATCHED, Kind
 from finetune_operator.metrics import Metrics
 from finetune_operator.queue import Queue
-from finetune_operator.store import Entry, Place, Store, older
+from finetune_operator.store import Entry, Place, Store, older, place_of
 
 logger = logging.getLogger(__name__)
 
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-CHUNK = 1000
+CHUNK = 500
 RETRY_SECONDS = 2.0
-LOOK_SECONDS = 0.1
+SETTLE_SECONDS = 30.0
+"""What vanishes between the list at the start and the beginning of the watch is found after this."""
 DEAD_AFTER_SWEEPS = 2
 
 
@@ -60,17 +64,17 @@ class Sweeper:
         self.kinds: tuple[Kind, ...] = WATCHED
         """What is watched: nodes are left out where the operator may not list them."""
 
-    async def first(self) -> dict[str, Listing]:
-        """List everything before the watch begins.
+    async def fill(self) -> None:
+        """Put everything that is there into the store, and all jobs into the queue.
 
         Raises:
             MissingCRDError: the cluster has no FineTuneJobs.
             ApiError: the operator may not list something that it needs.
         """
-        found = {}
+        kinds = []
         for kind in WATCHED:
             try:
-                found[kind.name] = await self._list_patiently(kind)
+                await self._fill_patiently(kind)
             except ApiError as error:
                 if kind == FINE_TUNE_JOB and error.status == 404:
                     raise MissingCRDError(
@@ -79,28 +83,22 @@ class Sweeper:
                 if kind != NODE or error.status != 403:
                     raise
                 logger.warning("may not list nodes: jobs are sized by the hardware table alone")
-        self.kinds = tuple(kind for kind in WATCHED if kind.name in found)
-        return found
-
-    async def until_seen(self, listed: dict[str, Listing]) -> None:
-        """Return when the watch has told of everything that was listed."""
-        missing = {(kind, uid): place for kind in self.kinds for uid, place in listed[kind.name].uids.items()}
-        while missing:
-            for (kind, uid), place in list(missing.items()):
-                if self._store.knows(kind, place, uid):
-                    del missing[(kind, uid)]
-            if missing:
-                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                kinds.append(kind)
+        self.kinds = tuple(kinds)
+        for key in self._store.job_keys():
+            self._queue.add(key)
 
     async def run(self) -> None:
         """Sweep for ever."""
+        await asyncio.sleep(min(SETTLE_SECONDS, self._interval))
         while True:
-            await asyncio.sleep(self._interval)
             for kind in self.kinds:
                 try:
                     self.sweep(kind, await self._list(kind))
                 except (ApiError, UnreachableError) as error:
                     logger.warning("could not list %s for the sweep: %s", kind.plural, error)
+            await asyncio.sleep(self._interval)
 
     def sweep(self, kind: Kind, listing: Listing) -> None:
         """Remove what is not there any more; notice what the watch should have told of long ago."""
@@ -123,35 +121,37 @@ class Sweeper:
         if entry.key is not None:
             self._queue.add(entry.key)
 
-    async def _list_patiently(self, kind: Kind) -> Listing:
+    async def _fill_patiently(self, kind: Kind) -> None:
+        # Of ConfigMaps nothing but the metadata is kept.
+        accept = NAMES_ONLY if kind == CONFIG_MAP else JSON
         while True:
             try:
-                return await self._list(kind)
+                async for items, _ in self._pages(kind, accept):
+                    for item in items:
+                        self._store.put(kind, item)
+                return
             except UnreachableError as error:
                 logger.warning("could not list %s, trying again: %s", kind.plural, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _list(self, kind: Kind) -> Listing:
         listing = Listing()
-        namespaces: Sequence[str | None] = self._namespaces if kind.namespaced and self._namespaces else (None,)
-        for namespace in namespaces:
-            await self._list_one(kind, namespace, listing)
+        async for items, version in self._pages(kind, NAMES_ONLY):
+            listing.uids |= {str(item["metadata"]["uid"]): place_of(item) for item in items}
+            # Of several lists the oldest counts: what is newer than that may be in none of them.
+            if not listing.version or older(version, listing.version):
+                listing.version = version
         return listing
 
-    async def _list_one(self, kind: Kind, namespace: str | None, into: Listing) -> None:
-        params = {"limit": str(CHUNK)}
-        if kind.selector:
-            params["labelSelector"] = kind.selector
-        while True:
-            page = await self._client.get(kind.path(namespace), params=params, accept=NAMES_ONLY)
-            for item in page.get("items", ()):
-                metadata = item["metadata"]
-                into.uids[str(metadata["uid"])] = (str(metadata.get("namespace", "")), str(metadata["name"]))
-            version = str(page["metadata"].get("resourceVersion", ""))
-            # Of several lists the oldest counts: what is newer than that may be in none of them.
-            if not into.version or older(version, into.version):
-                into.version = version
-            token = page["metadata"].get("continue")
-            if not token:
-                return
-            params["continue"] = token
+    async def _pages(self, kind: Kind, accept: str) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+        """Items and resourceVersion, page by page, of all namespaces that are watched."""
+        namespaces: Sequence[str | None] = self._namespaces if kind.namespaced and self._namespaces else (None,)
+        for namespace in namespaces:
+            params = {"limit": str(CHUNK)} | ({"labelSelector": kind.selector} if kind.selector else {})
+            while True:
+                page = await self._client.get(kind.path(namespace), params=params, accept=accept)
+                yield page.get("items") or [], str(page["metadata"].get("resourceVersion", ""))
+                token = page["metadata"].get("continue")
+                if not token:
+                    break
+                params["continue"] = token

@@ -18,7 +18,7 @@ from finetune_operator.reconcile.plan import Key
 from finetune_operator.store import Store, key_of, place_of
 
 CHUNK = 500
-SERVER_TIMEOUT_SECONDS = 300.0
+SERVER_TIMEOUT_SECONDS = 300  # the API server takes no fraction
 # A watch that the server should have ended by itself and didn't.
 CLIENT_TIMEOUT_SECONDS = 330.0
 CONNECT_TIMEOUT_SECONDS = 10.0
