@@ -1,7 +1,7 @@
 """Reads a job file as kubectl and the API server would, for those who have neither.
 
 What the API server accepts is accepted and what it refuses is refused, for the same reason, with the file, the line
-and the field in front of it. The cases in tests/finetune_api/manifest_cases.py are put to both.
+and the field in front of it. The cases in tests/finetune_api/*_cases.py are put to both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.kubeyaml import Document
 
 # Of metav1.ObjectMeta: the API server refuses others as unknown.
-METADATA_FIELDS = [
+METADATA_FIELDS = (
     "name",
     "generateName",
     "namespace",
@@ -35,7 +35,7 @@ METADATA_FIELDS = [
     "ownerReferences",
     "finalizers",
     "managedFields",
-]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,11 @@ def _objects(document: Document) -> Iterator[Document]:
 
 def _chosen(file: str, objects: Iterable[Document], name: str | None) -> Document:
     objects = list(objects)
-    jobs = {_name(each): each for each in objects if _kind(each) == KIND}
+    named = [(_name(each), each) for each in objects if _kind(each) == KIND]
+    jobs = dict(named)
+    if len(jobs) < len(named):
+        twice = next(found for found, _ in named if [other for other, _ in named].count(found) > 1)
+        raise ManifestError(file, [Problem(None, "", f"has {len(named)} of kind {KIND} called {twice}; remove one")])
     if name is not None and name in jobs:
         return jobs[name]
     if name is None and len(jobs) == 1:
@@ -183,7 +187,7 @@ def _cause(error: Any, at: kubeyaml.Path) -> str:
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
             bound = next(iter(set(ctx) & set(sign)))
-            return f"must be {sign[bound]} {ctx[bound]}, not {_shown(given)}"
+            return f"must be {sign[bound]} {_shown(ctx[bound])}, not {_shown(given)}"
         case _:
             text = str(error["msg"])
             return text[0].lower() + text[1:]
@@ -231,6 +235,8 @@ def _shown(value: Any) -> str:
             return "a list"
         case None:
             return "null"
+        case float() if value.is_integer():
+            return str(int(value))
         case _:
             return str(value)
 

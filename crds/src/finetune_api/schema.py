@@ -30,7 +30,7 @@ def wire_name(field: str) -> str:
 class Rule:
     """What a schema cannot say of an object: in CEL for the API server, in Python for who reads a file without one.
 
-    Both forms mean the same; the cases in tests/finetune_api/manifest_cases.py are put to both.
+    Both forms mean the same; the cases in tests/finetune_api/rule_cases.py are put to both.
     """
 
     cel: str
