@@ -1,0 +1,141 @@
+"""Attempts: numbered from 1, never two at a time, each a ConfigMap and a Job that are created and never edited."""
+
+from __future__ import annotations
+
+from finetune_api.conditions import Type
+from finetune_api.contract import Outcome
+from finetune_api.status import Attempt
+from finetune_operator.children.config_map import config_map
+from finetune_operator.children.job import attempt_job
+from finetune_operator.reconcile import retry
+from finetune_operator.reconcile.draft import Draft, Step, is_child
+from finetune_operator.reconcile.ended import job_end
+from finetune_operator.reconcile.follow import live_pods
+from finetune_operator.reconcile.plan import Object
+from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
+from finetune_operator.reconcile.status import read_time
+from finetune_operator.reconcile.storage import claim_is_ready
+from finetune_operator.sizing import batch
+from finetune_operator.sizing.hardware import find
+from finetune_operator.sizing.size import with_micro_batch
+
+HISTORY = 120
+"""Attempts kept in status; more than all that can count."""
+
+
+def adopt(draft: Draft) -> Step:
+    """Write down attempts that were created before a crash kept us from it."""
+    known = {attempt.number for attempt in draft.attempts}
+    for number, child in sorted(draft.child_jobs().items()):
+        if number not in known and number > max(known, default=0):
+            _record(draft, number, child)
+    return Step.GO_ON
+
+
+def start(draft: Draft) -> Step:
+    """Create the next attempt, when everything that must be gone is gone."""
+    if draft.live is not None:
+        return Step.DONE
+    number = draft.newest.number + 1 if draft.newest is not None else 1
+    if draft.seen.refusal is not None:
+        return _wait(draft, "Refused", draft.seen.refusal)
+    if not claim_is_ready(draft):
+        return Step.DONE
+    if (left := _left_by_another(draft, number)) is not None:
+        return _wait(draft, "EarlierJob", f"waiting for what an earlier job of this name left to be gone: {left}")
+    if (busy := _busy(draft)) is not None:
+        return _wait(draft, "EarlierAttempt", f"waiting for {busy} of the last attempt to end")
+    if draft.newest is not None and draft.newest.finish_time is not None:
+        due = draft.newest.finish_time + retry.backoff(draft.attempts)
+        if draft.now < due:
+            draft.again_at(due)
+            return _wait(draft, "BackOff", f"attempt {number} starts at {due:%H:%M:%S} UTC")
+    _create(draft, number)
+    return Step.DONE
+
+
+def _create(draft: Draft, number: int) -> None:
+    attempt = _record(draft, number, None)
+    sizing = draft.sizing
+    hardware = find(sizing.accelerator) if sizing is not None else None
+    if sizing is None or hardware is None:
+        raise LookupError(f"attempt {number} of {draft.job.metadata.name} has no sizing")
+    name = draft.job_name(number)
+    seen = {child["metadata"]["name"] for child in draft.seen.config_maps if is_child(child, draft.job)}
+    if name not in seen:
+        config = trainer_config(
+            draft.job,
+            paths=paths_in_cluster(draft.job),
+            sizing=sizing,
+            attempt=number,
+            micro_batch_size=attempt.micro_batch_size or 1,
+        )
+        draft.create.append(config_map(draft.job, config))
+    draft.create.append(
+        attempt_job(draft.job, attempt=number, hardware=hardware, count=sizing.count, settings=draft.settings.trainer)
+    )
+    draft.phase = "Starting"
+    draft.conditions.set(Type.RECONCILING, False, "Acted")
+    draft.conditions.set(Type.ADMITTED, False, "Creating", f"Job {name} makes its pod")
+    draft.conditions.set(Type.TRAINED, False, "Starting")
+
+
+def _record(draft: Draft, number: int, child: Object | None) -> Attempt:
+    """Add the attempt's record. All of it follows from what is known, so that after a crash it comes out the same."""
+    created = read_time(child["metadata"].get("creationTimestamp")) if child is not None else None
+    micro = _micro_batch(draft)
+    attempt = Attempt(
+        number=number, job_name=draft.job_name(number), start_time=created or draft.now, micro_batch_size=micro
+    )
+    draft.attempts = _shortened([*draft.attempts, attempt])
+    draft.start_time = draft.start_time or attempt.start_time
+    if draft.sizing is not None:
+        draft.sizing = with_micro_batch(draft.sizing, micro, job=draft.job)
+    return attempt
+
+
+def _micro_batch(draft: Draft) -> int:
+    """Sequences per device: as sized, halved after each attempt that ran out of GPU memory."""
+    newest, training = draft.newest, draft.job.spec.training
+    if newest is None or newest.micro_batch_size is None:
+        return (draft.sizing.micro_batch_size if draft.sizing is not None else None) or 1
+    if newest.outcome != Outcome.OUT_OF_GPU_MEMORY:
+        return newest.micro_batch_size
+    effective = batch.effective_batch_size(training.effective_batch_size if training is not None else None)
+    return batch.halved(newest.micro_batch_size, effective=effective) or 1
+
+
+def _shortened(attempts: list[Attempt]) -> list[Attempt]:
+    """At most HISTORY of them: the oldest that cost the user nothing go first."""
+    while len(attempts) > HISTORY:
+        attempts.remove(next((each for each in attempts[:-1] if not retry.counts(each)), attempts[0]))
+    return attempts
+
+
+def _left_by_another(draft: Draft, number: int) -> str | None:
+    """A child of an earlier job of the same name that has a name we need."""
+    name = draft.job_name(number)
+    for kind, children in (("Job", draft.seen.jobs), ("ConfigMap", draft.seen.config_maps)):
+        for child in children:
+            ours = is_child(child, draft.job) and not child["metadata"].get("deletionTimestamp")
+            if child["metadata"]["name"] == name and not ours:
+                return f"{kind} {name}"
+    return None
+
+
+def _busy(draft: Draft) -> str | None:
+    """A Job or pod of an attempt before that may still write."""
+    for child in draft.child_jobs().values():
+        if job_end(child) is None:
+            return f"Job {child['metadata']['name']}"
+    for pod in live_pods(draft):
+        return f"pod {pod['metadata']['name']}"
+    return None
+
+
+def _wait(draft: Draft, reason: str, message: str) -> Step:
+    draft.phase = "Pending"
+    draft.conditions.set(Type.ADMITTED, False, reason, message)
+    if not draft.attempts:
+        draft.conditions.set(Type.RECONCILING, True, reason, message)
+    return Step.DONE

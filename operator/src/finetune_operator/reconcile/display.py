@@ -1,0 +1,37 @@
+"""What `kubectl get` shows of a job: the numbers of its status, as people write them."""
+
+from __future__ import annotations
+
+from finetune_api.status import Cost, Display, Phase, Progress
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_LIVE: frozenset[Phase] = frozenset({"Starting", "Training", "Evaluating", "Exporting"})
+
+
+def display(phase: Phase, progress: Progress | None, cost: Cost | None) -> Display | None:
+    """The columns that have something to show; None: none has."""
+    progress = progress or Progress()
+    shown = Display(
+        progress=_how_far(phase, progress),
+        eta=duration(progress.eta_seconds) if phase == "Training" and progress.eta_seconds is not None else None,
+        loss=f"{progress.loss:.4g}" if progress.loss is not None else None,
+        cost=f"${cost.spent_usd:.2f}" if cost is not None and cost.spent_usd is not None else None,
+    )
+    return shown if shown != Display() else None
+
+
+def duration(seconds: int) -> str:
+    """Seconds in two units at most, rounded down: 3d4h, 2h5m, 12m30s, 45s."""
+    for position, (size, unit) in enumerate(_UNITS):
+        if seconds >= size:
+            rest = seconds % size
+            smaller = _UNITS[position + 1] if position + 1 < len(_UNITS) else None
+            more = f"{rest // smaller[0]}{smaller[1]}" if smaller is not None and rest // smaller[0] else ""
+            return f"{seconds // size}{unit}{more}"
+    return "0s"
+
+
+def _how_far(phase: Phase, progress: Progress) -> str | None:
+    if phase in _LIVE and progress.stage not in (None, "Training", "Done"):
+        return progress.stage
+    return f"{progress.percent}%" if progress.percent is not None else None

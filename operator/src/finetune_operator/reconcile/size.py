@@ -1,0 +1,31 @@
+"""What the job runs on: worked out before the first attempt, and from then on what stands in status."""
+
+from __future__ import annotations
+
+from finetune_api.conditions import Type
+from finetune_api.status import Sizing
+from finetune_operator.reconcile.conclude import fail
+from finetune_operator.reconcile.draft import Draft, Step
+from finetune_operator.sizing.choose import SizingError
+from finetune_operator.sizing.size import size as work_out
+
+
+def size(draft: Draft) -> Step:
+    """Fill status.sizing, or fail where nothing fits."""
+    if draft.sizing is None or not draft.attempts:
+        try:
+            draft.sizing = work_out(draft.job, draft.seen.nodes)
+        except SizingError as error:
+            draft.sizing = None
+            draft.conditions.set(Type.SIZED, False, "NothingFits", str(error))
+            fail(draft, "NothingFits", str(error))
+            return Step.DONE
+    draft.conditions.set(Type.SIZED, True, "Sized", _sentence(draft.sizing))
+    return Step.GO_ON
+
+
+def _sentence(sizing: Sizing) -> str:
+    what = "CPU" if sizing.count == 0 else f"{sizing.count} {sizing.accelerator}"
+    accumulated = sizing.gradient_accumulation_steps
+    batch = f"micro-batch {sizing.micro_batch_size}" + (f", {accumulated} accumulated" if accumulated else "")
+    return f"{what} on {sizing.nodes} node; {batch}"

@@ -1,0 +1,208 @@
+"""What of the resource this version does. A field that it does not do is refused with a sentence, never ignored.
+
+One table, from the path of a field (lists with []) to what may stand there. A path speaks for all that lies below it
+unless a longer one does. A test holds that every field of spec has a row, so that a new one cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """These values and no others."""
+
+    values: tuple[object, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schemes:
+    """URIs that begin so, and a sentence for each that begins otherwise."""
+
+    schemes: tuple[str, ...]
+    sentences: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Nothing at all, with what works instead."""
+
+    sentence: str
+
+
+class Yes:
+    """Whatever the schema allows."""
+
+
+YES = Yes()
+Row = Yes | Only | Schemes | Not
+
+SOURCES = Schemes(
+    ("hf", "pvc"),
+    {
+        "file": "file:// is a path on the machine of `finetune run`; in a cluster use hf:// or pvc://CLAIM/PATH",
+        "s3": "s3:// is not read by this version; use hf://, or copy it to a claim and use pvc://CLAIM/PATH",
+        "oci": "oci:// is not read by this version; use hf://, or copy it to a claim and use pvc://CLAIM/PATH",
+    },
+)
+_NO_LIMITS = "this version predicts neither time nor money; remove it (activeDeadlineSeconds stops a long run)"
+_ONE = "this version trains on one accelerator of one node"
+_NO_S3 = "this version has no s3:// or oci://, so nothing would use it; remove it"
+
+TABLE: Mapping[str, Row] = {
+    "model.source": SOURCES,
+    "model.revision": YES,
+    "model.tokenSecretRef": YES,
+    "model.trustRemoteCode": YES,
+    "model.secretRef": Not(_NO_S3),
+    "model.architecture": Not("this version does not size by the model's shape; remove it"),
+    "method": Only(("full", "lora", "qlora"), "works: full, lora, qlora"),
+    "objective": Only(("sft",), "works: sft"),
+    "backend": Only(("trl",), "works: trl"),
+    "dataset.train.source": SOURCES,
+    "dataset.train.split": YES,
+    "dataset.train.subset": YES,
+    "dataset.train.revision": YES,
+    "dataset.train.tokenSecretRef": YES,
+    "dataset.train.secretRef": Not(_NO_S3),
+    "dataset.validation.source": SOURCES,
+    "dataset.validation.fraction": YES,
+    "dataset.validation.split": YES,
+    "dataset.format": Only(
+        ("alpaca", "messages", "promptCompletion", "text"), "works: alpaca, messages, promptCompletion, text"
+    ),
+    "dataset.columns": YES,
+    "dataset.trainOn": YES,
+    "dataset.mix": Not("this version trains on one data set; mix the rows beforehand"),
+    "dataset.quality.overlong": YES,
+    "dataset.quality.emptyResponses": YES,
+    "dataset.quality.deduplicate": Not("this version does not deduplicate; do it beforehand"),
+    "dataset.quality.minResponseTokens": Not("this version does not filter by length; do it beforehand"),
+    "adapter.rank": YES,
+    "adapter.alpha": YES,
+    "adapter.dropout": YES,
+    "adapter.targetModules": YES,
+    "adapter.modulesToSave": YES,
+    "adapter.variant": Only(("lora",), "works: lora"),
+    "adapter.init": Only(("default",), "works: default"),
+    **{
+        f"training.{name}": YES
+        for name in (
+            "epochs",
+            "maxSteps",
+            "learningRate",
+            "effectiveBatchSize",
+            "maxSequenceLength",
+            "packing",
+            "scheduler",
+            "warmupRatio",
+            "warmupSteps",
+            "optimizer",
+            "weightDecay",
+            "maxGradNorm",
+            "seed",
+            "microBatchSize",
+            "gradientCheckpointing",
+            "attention",
+            "precision",
+            "neftuneAlpha",
+        )
+    },
+    "training.lossKernel": Not("this version always uses the engine's own; remove it"),
+    "training.sharding": Not(f"{_ONE}, so there is nothing to shard; remove it"),
+    "training.dpo": Not("this version has no dpo; remove it"),
+    "resources.accelerator": YES,
+    "resources.count": Only((0, 1), f"{_ONE}: 1, or 0 for a CPU"),
+    "resources.nodes": Only((1,), f"{_ONE}: 1"),
+    "resources.cpu": YES,
+    "resources.memory": YES,
+    "resources.maxCostUSD": Not(_NO_LIMITS),
+    "resources.maxDurationSeconds": Not(_NO_LIMITS),
+    "resources.priceUSDPerHour": Not("this version does not count money; remove it"),
+    "resources.spot": Not("this version does not choose between kinds of nodes; use podTemplate.tolerations"),
+    "podTemplate.labels": YES,
+    "podTemplate.annotations": YES,
+    "podTemplate.nodeSelector": YES,
+    "podTemplate.tolerations": YES,
+    "podTemplate.affinity": YES,
+    "podTemplate.priorityClassName": YES,
+    "podTemplate.runtimeClassName": YES,
+    "podTemplate.schedulerName": YES,
+    "podTemplate.imagePullSecrets": YES,
+    "podTemplate.env": YES,
+    "podTemplate.volumes": YES,
+    "image": YES,
+    "storage.size": YES,
+    "storage.storageClassName": YES,
+    "storage.retain": YES,
+    "evaluation": Not("this version measures the loss on dataset.validation and nothing else; remove it"),
+    "output.merge": Only((False,), "this version writes the adapter alone; merge it afterwards"),
+    "output.destinations[].pvc": YES,
+    "output.destinations[].s3": Not("this version copies results to claims only; use pvc"),
+    "output.destinations[].oci": Not("this version copies results to claims only; use pvc"),
+    "output.destinations[].hub": Not("this version copies results to claims only; use pvc"),
+    "checkpoint.intervalSeconds": YES,
+    "checkpoint.keep": YES,
+    "tracking": Not("this version has no trackers; curves are in metrics.jsonl on the job's volume"),
+    "retry.maxAttempts": YES,
+    "suspend": YES,
+    "activeDeadlineSeconds": YES,
+    "ttlSecondsAfterFinished": YES,
+}
+
+
+def unsupported(spec: Mapping[str, Any], *, labels: Mapping[str, str]) -> list[str]:
+    """A sentence for every field that this version does not do. `spec` is in wire form."""
+    found = []
+    for path, row in TABLE.items():
+        for where, value in _values(spec, path.split("."), "spec"):
+            sentence = _objection(row, value)
+            if sentence is not None:
+                found.append(f"{where}: {sentence}")
+    if spec.get("method") == "full" and spec.get("adapter"):
+        found.append("spec.adapter: method full trains every weight and has no adapter; remove it or use lora")
+    if KUEUE_LABEL in labels:
+        found.append(
+            f"metadata.labels[{KUEUE_LABEL}]: this version does not queue, and would take what Kueue has not "
+            "given; remove the label"
+        )
+    return found
+
+
+def _objection(row: Row, value: object) -> str | None:
+    match row:
+        case Yes():
+            return None
+        case Not(sentence):
+            return f"is not supported: {sentence}"
+        case Only(values, sentence):
+            return None if value in values else f"{_shown(value)} is not supported: {sentence}"
+        case Schemes(schemes, sentences):
+            scheme = str(value).partition("://")[0]
+            return None if scheme in schemes else sentences.get(scheme, f"{scheme}:// is not supported")
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _values(value: Any, path: list[str], where: str) -> Iterator[tuple[str, Any]]:
+    """Everything that stands at a path, with its place."""
+    if not path:
+        yield where, value
+        return
+    name, many = path[0].removesuffix("[]"), path[0].endswith("[]")
+    if not isinstance(value, Mapping) or value.get(name) is None:
+        return
+    below = value[name]
+    if many:
+        for index, each in enumerate(below):
+            yield from _values(each, path[1:], f"{where}.{name}[{index}]")
+    else:
+        yield from _values(below, path[1:], f"{where}.{name}")

@@ -1,0 +1,87 @@
+"""What a pod that does not train (yet) waits for, in the words of whoever holds it up."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from finetune_api.conditions import Type
+from finetune_operator.reconcile.draft import Draft
+from finetune_operator.reconcile.ended import End
+from finetune_operator.reconcile.pod_state import Creating, Lost, Refused, Unscheduled
+from finetune_operator.reconcile.retry import Cause
+
+IMAGE_PULL = "ImagePull"
+
+
+def unscheduled(draft: Draft, state: Unscheduled) -> None:
+    """No node: that may last, and holds nothing."""
+    if state.message:
+        draft.phase = "Pending"
+        draft.conditions.set(Type.ADMITTED, False, "Unschedulable", state.message)
+        draft.conditions.set(Type.TRAINED, False, "Unschedulable")
+    else:
+        draft.phase = "Starting"
+        draft.conditions.set(Type.ADMITTED, False, "Scheduling", "the pod waits for the scheduler")
+        draft.conditions.set(Type.TRAINED, False, "Starting")
+
+
+def creating(draft: Draft, state: Creating) -> End | None:
+    """A node, and nothing wrong so far. Past the start deadline it is the end of the attempt."""
+    _on_node(draft, state.node)
+    draft.conditions.set(Type.TRAINED, False, "Starting", f"the container is being created on {state.node}")
+    if not _too_late(draft, state.since):
+        return None
+    return End(
+        Cause.START_TIMEOUT,
+        f"the container on node {state.node} has not started within {_deadline(draft).total_seconds():.0f} s: look "
+        "for a Secret, ConfigMap or claim that does not exist (kubectl get events), or for a slow image pull",
+        finished=draft.now,
+    )
+
+
+def refused(draft: Draft, state: Refused) -> End | None:
+    """A node, and the kubelet says why the container does not start. Past the start deadline the GPU is given back."""
+    _on_node(draft, state.node)
+    reason = IMAGE_PULL if state.image else state.reason
+    draft.conditions.set(Type.TRAINED, False, reason, _first_said(draft, reason, state.message))
+    if not _too_late(draft, state.since):
+        return None
+    cause = Cause.IMAGE_PULL if state.image else Cause.START_TIMEOUT
+    message = draft.conditions.of(Type.TRAINED).message
+    return End(cause, message, state.reason, finished=draft.now)
+
+
+def lost(draft: Draft, state: Lost) -> None:
+    """Nobody knows whether the trainer still writes: a second one must not be started, and nothing is forced."""
+    draft.conditions.set(
+        Type.TRAINED,
+        False,
+        "NodeLost",
+        f"node {state.node} does not answer. The run goes on when the node returns, is deleted, or is tainted "
+        "node.kubernetes.io/out-of-service; the pod is never deleted by force, because it may still write",
+    )
+
+
+def _on_node(draft: Draft, node: str) -> None:
+    draft.phase = "Starting"
+    draft.conditions.set(Type.ADMITTED, True, "Scheduled", f"on node {node}")
+
+
+def _deadline(draft: Draft) -> timedelta:
+    return timedelta(seconds=draft.settings.limits.start_deadline_seconds)
+
+
+def _too_late(draft: Draft, since: datetime | None) -> bool:
+    if since is None:
+        return False
+    end = since + _deadline(draft)
+    if draft.now >= end:
+        return True
+    draft.again_at(end)
+    return False
+
+
+def _first_said(draft: Draft, reason: str, message: str) -> str:
+    """The kubelet alternates between an error and its back-off, whose numbers change: the first sentence stays."""
+    before = draft.conditions.before(Type.TRAINED)
+    return before.message if before is not None and before.reason == reason and before.message else message
