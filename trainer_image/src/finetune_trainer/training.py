@@ -154,10 +154,10 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As the parent does; the loss goes into the curve. Raises DIVERGED if it isn't finite."""
-        random_state = _random_state()
-        measured: dict[str, float] = super().evaluate(*args, **kwargs)
         # a data loader draws a seed when it starts: an evaluation more or less must not change the training
-        _set_random_state(random_state)
+        self._random_state = _random_state()
+        measured: dict[str, float] = super().evaluate(*args, **kwargs)
+        _set_random_state(self._random_state)
         loss, step = measured["eval_loss"], self.state.global_step
         if not math.isfinite(loss):
             raise diverged("the evaluation loss", step)
@@ -169,6 +169,7 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         """One batch of an evaluation, which SIGTERM stops at once: the step before it is saved, the loss is not."""
         if self._channels.interruption.requested and self.args.world_size == 1:
             if self.is_in_train and checkpoint.newest_step(self._work.checkpoints) != self.state.global_step:
+                _set_random_state(self._random_state)
                 self._save_checkpoint(self.model, None)
             raise interrupted(checkpoint.newest_step(self._work.checkpoints))
         self._channels.reporter.heartbeat()
