@@ -2,6 +2,8 @@
 FINETUNE_CACHE ?= $(HOME)/.cache/finetune-operator
 export FINETUNE_CACHE
 export UV_CACHE_DIR := $(FINETUNE_CACHE)/uv
+# Importing the training stack compiles for ten seconds: keep what was compiled, whatever the caller prefers.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= python3
 BIN := .venv/bin
 # One thread a process: small models gain nothing from more, and tests run side by side.
