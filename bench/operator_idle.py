@@ -137,7 +137,7 @@ async def until_served(client: Client) -> None:
         try:
             await client.get(FINE_TUNE_JOB.path())
         except ApiError as error:
-            if error.status != 404:
+            if error.status not in (404, 429):
                 raise
             await asyncio.sleep(0.1)
         else:

@@ -19,13 +19,15 @@ from finetune_operator.client import ApiError, Client, Document
 from finetune_operator.kinds import CHILDREN, EVENT, FINE_TUNE_JOB, Kind
 from finetune_operator.merge_patch import difference
 from finetune_operator.metrics import Metrics
-from finetune_operator.reconcile.plan import Event, Object, Observed, Patch, Plan, Ref
+from finetune_operator.reconcile.plan import Event, Object, Observed, Patch, Plan
 from finetune_operator.store import Place, Store, place_of
 
 logger = logging.getLogger(__name__)
 
 # Bad request, quota or admission or RBAC, no such namespace or API, too large, invalid: the same again gets the same.
 REFUSALS = frozenset({400, 403, 404, 405, 413, 422})
+# Gone, not as we know it, or (a merge patch that names a UID is taken for a change of it) another one.
+CHANGED = frozenset({404, 409, 422})
 TOLD_EVENTS = 4096
 
 
@@ -118,8 +120,7 @@ class Applier:
             with self.metrics.write("patch", kind):
                 answer = await self.client.patch(kind, namespace, ref.name, body)
         except ApiError as error:
-            if error.status in (404, 409):
-                await self._refresh(kind, (namespace, ref.name), was=ref)
+            if error.status in CHANGED and not await self._is_still(kind, (namespace, ref.name), ref.uid):
                 raise StaleError(f"{kind.name} {ref.name} is another one now") from error
             if error.status in REFUSALS:
                 raise RefusedError(f"a change of {kind.name} {ref.name} was refused: {error.message}") from error
@@ -137,8 +138,10 @@ class Applier:
             with self.metrics.write("status", FINE_TUNE_JOB):
                 answer = await self.client.patch(FINE_TUNE_JOB, *place, body, subresource="status")
         except ApiError as error:
-            if error.status in (404, 409):
-                await self._refresh(FINE_TUNE_JOB, place, was=Ref("Job", place[1], metadata["uid"]))
+            # 409: ours is the same one, but not as we know it.
+            if error.status in CHANGED and (
+                not await self._is_still(FINE_TUNE_JOB, place, metadata["uid"]) or error.status == 409
+            ):
                 raise StaleError("the FineTuneJob has changed meanwhile") from error
             raise
         self.store.put(FINE_TUNE_JOB, answer)
@@ -176,7 +179,15 @@ class Applier:
             self.store.remove(kind, place, uid)
         logger.info("deleted %s %s", kind.name, place[1])
 
-    async def _refresh(self, kind: Kind, place: Place, *, was: Ref | None = None) -> Document | None:
+    async def _is_still(self, kind: Kind, place: Place, uid: str) -> bool:
+        """Whether the object of that place is this one; the store knows afterwards what it is."""
+        found = await self._refresh(kind, place)
+        if found is not None and found["metadata"]["uid"] == uid:
+            return True
+        self.store.remove(kind, place, uid)
+        return False
+
+    async def _refresh(self, kind: Kind, place: Place) -> Document | None:
         """Read one object anew into the store; None: there is none."""
         try:
             found = await self.client.get(kind.path(*place))
@@ -184,8 +195,8 @@ class Applier:
             if error.status != 404:
                 raise
             entry = self.store.entry(kind, place)
-            if entry is not None or was is not None:
-                self.store.remove(kind, place, entry.uid if entry else was.uid if was else "")
+            if entry is not None:
+                self.store.remove(kind, place, entry.uid)
             return None
         if kind == FINE_TUNE_JOB or found["metadata"].get("labels", {}).get(MANAGED_BY_LABEL) == MANAGED_BY:
             self.store.put(kind, found)

@@ -39,6 +39,11 @@ class ApiError(RuntimeError):
         self.message = message
         self.retry_after = retry_after
 
+    @property
+    def passes(self) -> bool:
+        """Whether the API server is only busy or unwell."""
+        return self.status == 429 or self.status >= 500
+
 
 class UnreachableError(ConnectionError):
     """The API server did not answer (in time)."""

@@ -130,7 +130,9 @@ class Sweeper:
                     for item in items:
                         self._store.put(kind, item)
                 return
-            except UnreachableError as error:
+            except (ApiError, UnreachableError) as error:
+                if isinstance(error, ApiError) and not error.passes:
+                    raise
                 logger.warning("could not list %s, trying again: %s", kind.plural, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
