@@ -63,7 +63,7 @@ class Leader:
 
     async def acquire(self) -> None:
         """Return when this process is the leader."""
-        while not await self._try():
+        while not await self.attempt():
             await asyncio.sleep(RETRY_SECONDS * self._random.uniform(1.0, 1.2))
         self.standby = False
         logger.info("leads as %s", self._identity)
@@ -76,7 +76,7 @@ class Leader:
             # A renewal that hangs must not outlive the deadline: someone else may lead by then.
             try:
                 async with asyncio.timeout(max(0.1, RENEW_DEADLINE_SECONDS - (self._time() - renewed))):
-                    if await self._try():
+                    if await self.attempt():
                         renewed = self._time()
                     elif self.standby:
                         break
@@ -86,11 +86,14 @@ class Leader:
 
     async def release(self) -> None:
         """Give the Lease back, if it is ours."""
-        lease = self._lease
-        if lease is None or lease["spec"].get("holderIdentity") != self._identity:
+        if self._lease is None:
             return
-        spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._micro_time()}
         try:
+            # Not as it was last written: a renewal that was cut off may have arrived all the same.
+            lease = await self._client.get(LEASE.path(self._namespace, self._name))
+            if lease["spec"].get("holderIdentity") != self._identity:
+                return
+            spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._micro_time()}
             await self._client.replace(LEASE, self._namespace, self._name, {**lease, "spec": spec})
         except (ApiError, UnreachableError) as error:
             logger.warning("could not give the Lease back, the next leader waits %d s: %s", DURATION_SECONDS, error)
@@ -98,8 +101,8 @@ class Leader:
             logger.info("gave the Lease back")
         self._lease = None
 
-    async def _try(self) -> bool:
-        """Take or renew the Lease once."""
+    async def attempt(self) -> bool:
+        """Take or renew the Lease once; True: it is ours."""
         try:
             return await self._take()
         except ApiError as error:
