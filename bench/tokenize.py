@@ -17,7 +17,18 @@ from finetune_trainer.data import prepare
 from tests.finetune_trainer.data.conftest import configuration
 from tests.finetune_trainer.data.tokenizers_made import family
 
-WORDS = "hello world this is a test of what a model has to say below is an instruction that describes a task".split()
+WORDS = [
+    "hello",
+    "world",
+    "this is",
+    "a test",
+    "of what",
+    "a model",
+    "has to say",
+    "below",
+    "an instruction",
+    "describes a task",
+]
 
 
 def write_rows(path: Path, count: int) -> None:

@@ -13,42 +13,47 @@ from finetune_api.contract import CONTRACT_VERSION, TrainerConfig
 from finetune_trainer.data import Prepared, prepare
 
 
+def configuration(work_dir: str, dataset: dict[str, Any], **training: Any) -> TrainerConfig:
+    """A configuration with what is given, in the wire's names, in its `dataset` and `training`."""
+    source = {"uri": "file:///train.jsonl", "path": "/train.jsonl"}
+    return TrainerConfig.model_validate(
+        {
+            "contractVersion": CONTRACT_VERSION,
+            "job": {"namespace": "ns", "name": "job", "uid": "1", "attempt": 1},
+            "workDir": work_dir,
+            "port": 0,
+            "accelerator": "cpu",
+            "model": {"source": {"uri": "file:///model", "path": "/model"}, "trustRemoteCode": False},
+            "method": "lora",
+            "dataset": {"train": source, "trainOn": "responses", "overlong": "truncate", "emptyResponses": "fail"}
+            | dataset,
+            "training": {
+                "epochs": 1,
+                "learningRate": 1e-3,
+                "effectiveBatchSize": 4,
+                "microBatchSize": 1,
+                "maxSequenceLength": 512,
+                "packing": False,
+                "scheduler": "cosine",
+                "optimizer": "adamw",
+                "weightDecay": 0.0,
+                "maxGradNorm": 1.0,
+                "seed": 1,
+                "gradientCheckpointing": False,
+            }
+            | training,
+            "checkpoint": {"intervalSeconds": 60, "keep": 2},
+            "output": {"uri": "file:///work/output"},
+        }
+    )
+
+
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., TrainerConfig]:
-    """A configuration whose `dataset` and `training` can be added to, in the wire's names."""
+    """Make configurations of one work directory."""
 
     def make(dataset: dict[str, Any] | None = None, **training: Any) -> TrainerConfig:
-        source = {"uri": "file:///train.jsonl", "path": "/train.jsonl"}
-        return TrainerConfig.model_validate(
-            {
-                "contractVersion": CONTRACT_VERSION,
-                "job": {"namespace": "ns", "name": "job", "uid": "1", "attempt": 1},
-                "workDir": str(tmp_path / "work"),
-                "port": 0,
-                "accelerator": "cpu",
-                "model": {"source": {"uri": "file:///model", "path": "/model"}, "trustRemoteCode": False},
-                "method": "lora",
-                "dataset": {"train": source, "trainOn": "responses", "overlong": "truncate", "emptyResponses": "fail"}
-                | (dataset or {}),
-                "training": {
-                    "epochs": 1,
-                    "learningRate": 1e-3,
-                    "effectiveBatchSize": 4,
-                    "microBatchSize": 1,
-                    "maxSequenceLength": 512,
-                    "packing": False,
-                    "scheduler": "cosine",
-                    "optimizer": "adamw",
-                    "weightDecay": 0.0,
-                    "maxGradNorm": 1.0,
-                    "seed": 1,
-                    "gradientCheckpointing": False,
-                }
-                | training,
-                "checkpoint": {"intervalSeconds": 60, "keep": 2},
-                "output": {"uri": "file:///work/output"},
-            }
-        )
+        return configuration(str(tmp_path / "work"), dataset or {}, **training)
 
     return make
 

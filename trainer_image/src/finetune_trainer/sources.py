@@ -128,7 +128,7 @@ def _check_model(names: Collection[str], uri: str) -> None:
 
 def _linked(folder: Path, names: Collection[str], cache: Path, label: str) -> Path:
     """A folder of links to the files `names` of `folder` and nothing else, so that reading it reads the split."""
-    links = cache / "splits" / hashlib.sha256(label.encode()).hexdigest()[:16]
+    links = cache / "splits" / hashlib.sha256("\0".join([label, *names]).encode()).hexdigest()[:16]
     for name in names:
         link = links / name
         link.parent.mkdir(parents=True, exist_ok=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.contract import DatasetConfig, Outcome
-from finetune_trainer.data import split
-from finetune_trainer.data.encode import Encoder
+from finetune_trainer.data import split, workers
+from finetune_trainer.data.encode import Encoder, Tokens
 from finetune_trainer.data.example import Chat, Example
 from finetune_trainer.data.formats import Format, choose
 from finetune_trainer.data.formats.shape import Wanted
@@ -30,6 +31,16 @@ _BLOCK_ROWS = 1024
 _LOG_ROWS = 100_000
 
 
+@dataclass(slots=True)
+class Made:
+    """What a block of rows has become."""
+
+    tokens: list[Tokens] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    """One per example: on which side of the split it stands."""
+    counts: Counts = field(default_factory=Counts)
+
+
 class Tokenising:
     """Turns rows into examples in a store, all by the same rules."""
 
@@ -41,13 +52,16 @@ class Tokenising:
         self._wanted = Wanted(chat=bool(tokenizer.chat_template), train_on=config.train_on)
         self._template = ChatTemplate(tokenizer, config.train_on) if self._wanted.chat else None
 
-    def run(self, source: Path, store: TokenStore) -> Counts:
+    def run(self, source: Path, store: TokenStore, *, processes: int) -> Counts:
         """Read all of `source` into `store`. Raises BAD_DATA at the first row that can't be used, or if none can."""
         counts = Counts()
         rows = self._rows(source)
-        while block := list(islice(rows, _BLOCK_ROWS)):
-            self._block(block, store, counts)
-            if counts.rows // _LOG_ROWS != (counts.rows - len(block)) // _LOG_ROWS:
+        blocks = iter(lambda: list(islice(rows, _BLOCK_ROWS)), [])
+        for made in workers.in_order(self._block, blocks, processes=processes):
+            for tokens, key in zip(made.tokens, made.keys, strict=True):
+                store.add(tokens, key)
+            before, counts = counts, counts + made.counts
+            if counts.rows // _LOG_ROWS != before.rows // _LOG_ROWS:
                 log.info("%s: %s rows read", source.name, f"{counts.rows:,}")
         if not counts.examples:
             raise _nothing_left(source, counts)
@@ -79,7 +93,9 @@ class Tokenising:
                     f'dataset.columns says that {ours} is called "{theirs}", but the row has {listed(first.fields)}',
                 )
 
-    def _block(self, block: list[tuple[Row, Format]], store: TokenStore, counts: Counts) -> None:
+    def _block(self, block: list[tuple[Row, Format]]) -> Made:
+        made = Made()
+        counts = made.counts
         drafts: list[Draft] = []
         origins: list[tuple[Row, int]] = []
         for row, format_ in block:
@@ -106,7 +122,9 @@ class Tokenising:
             counts.examples += 1
             counts.tokens += len(fitting.ids)
             counts.trained_tokens += int(fitting.trained.sum())
-            store.add(fitting, key)
+            made.tokens.append(fitting)
+            made.keys.append(key)
+        return made
 
     def _write(self, row: Row, example: Example) -> list[Draft]:
         if not isinstance(example, Chat):

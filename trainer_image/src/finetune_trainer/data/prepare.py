@@ -21,7 +21,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.contract import TrainerConfig
-from finetune_trainer.data import packing, split
+from finetune_trainer.data import packing, split, workers
 from finetune_trainer.data.examples import Tokenising
 from finetune_trainer.data.length import limit
 from finetune_trainer.data.readers import data_files
@@ -115,7 +115,7 @@ def _build(
     packed = config.training.packing
     report: dict[str, Any] = {"max_length": longest, "packed": packed}
     with TokenStore(folder) as store:
-        counts = work.run(train_path, store)
+        counts = work.run(train_path, store, processes=workers.available())
         train = np.arange(counts.examples)
         held: Any = None
         if fraction and validation_path is None:
@@ -140,7 +140,7 @@ def _build(
             report["validation_counts"] = _side(store, held)
     if validation_path is not None:
         with TokenStore(folder) as store:
-            counts = work.run(validation_path, store)
+            counts = work.run(validation_path, store, processes=workers.available())
             _write_validation(folder, store, np.arange(counts.examples), pack_length if packed else None)
             report["validation_counts"] = counts.to_json()
     report["digest"] = _digest(folder / "train.arrow")

@@ -29,6 +29,10 @@ class Counts:
     def dropped(self) -> int:
         return self.empty + self.overlong
 
+    def __add__(self, other: Counts) -> Counts:
+        mine, theirs = asdict(self), asdict(other)
+        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+
     def to_json(self) -> dict[str, int]:
         return asdict(self)
 
