@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from finetune_api.conditions import Type
 from finetune_api.contract import Outcome
+from finetune_api.names import JOB_UID_LABEL
 from finetune_api.status import Attempt
 from finetune_operator.children.config_map import config_map
 from finetune_operator.children.job import attempt_job
 from finetune_operator.reconcile import retry
-from finetune_operator.reconcile.draft import Draft, Step, is_child
+from finetune_operator.reconcile.draft import Draft, Step, is_child, label
 from finetune_operator.reconcile.ended import job_end
-from finetune_operator.reconcile.follow import live_pods
+from finetune_operator.reconcile.follow import end_unseen, live_pods
 from finetune_operator.reconcile.plan import Object
+from finetune_operator.reconcile.pod_state import is_live
 from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
+from finetune_operator.reconcile.size import say_sized
 from finetune_operator.reconcile.status import read_time
 from finetune_operator.reconcile.storage import claim_is_ready
 from finetune_operator.sizing import batch
@@ -27,7 +30,10 @@ def adopt(draft: Draft) -> Step:
     """Write down attempts that were created before a crash kept us from it."""
     known = {attempt.number for attempt in draft.attempts}
     for number, child in sorted(draft.child_jobs().items()):
-        if number not in known and number > max(known, default=0):
+        if number > max(known, default=0):
+            if draft.live is not None:
+                # Its end was never written down, and yet there was a next one: status was lost.
+                end_unseen(draft, draft.live)
             _record(draft, number, child)
     return Step.GO_ON
 
@@ -36,6 +42,8 @@ def start(draft: Draft) -> Step:
     """Create the next attempt, when everything that must be gone is gone."""
     if draft.live is not None:
         return Step.DONE
+    if draft.newest is not None and not draft.stood_before(draft.newest):
+        return Step.DONE  # first the end is written down: a crash after the next creation would lose it
     number = draft.newest.number + 1 if draft.newest is not None else 1
     if draft.seen.refusal is not None:
         return _wait(draft, "Refused", draft.seen.refusal)
@@ -91,6 +99,7 @@ def _record(draft: Draft, number: int, child: Object | None) -> Attempt:
     draft.start_time = draft.start_time or attempt.start_time
     if draft.sizing is not None:
         draft.sizing = with_micro_batch(draft.sizing, micro, job=draft.job)
+        say_sized(draft, draft.sizing)
     return attempt
 
 
@@ -113,13 +122,16 @@ def _shortened(attempts: list[Attempt]) -> list[Attempt]:
 
 
 def _left_by_another(draft: Draft, number: int) -> str | None:
-    """A child of an earlier job of the same name that has a name we need."""
+    """A child of an earlier job of the same name that has a name we need, or a pod of it that may still write."""
     name = draft.job_name(number)
     for kind, children in (("Job", draft.seen.jobs), ("ConfigMap", draft.seen.config_maps)):
         for child in children:
             ours = is_child(child, draft.job) and not child["metadata"].get("deletionTimestamp")
             if child["metadata"]["name"] == name and not ours:
                 return f"{kind} {name}"
+    for pod in draft.seen.pods:
+        if label(pod, JOB_UID_LABEL) != draft.job.metadata.uid and is_live(pod):
+            return f"pod {pod['metadata']['name']}"
     return None
 
 

@@ -109,8 +109,7 @@ def _succeed(draft: Draft, attempt: Attempt) -> None:
 
 
 def _tell_retry(draft: Draft, attempt: Attempt, verdict: retry.Verdict) -> None:
-    known = {each.number: each.finish_time for each in draft.before.attempts or ()}
-    if known.get(attempt.number) is not None:
+    if draft.stood_before(attempt):
         return
     message = f"attempt {attempt.number} ended: {attempt.message or verdict.why}; next: {verdict.action.value}"
     draft.tell(Event("Warning", "Retrying", message, about=f"attempt {attempt.number}"))

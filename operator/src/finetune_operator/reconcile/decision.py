@@ -25,7 +25,7 @@ from finetune_operator.reconcile.validate import explain, validate, without_spec
 from finetune_operator.settings import Settings
 
 # The first policy that is done with the job ends the decision.
-STORY = (finished, adopt, validate, rivals, size, follow, conclude, active_deadline, suspend, start)
+STORY = (finished, validate, rivals, size, adopt, follow, conclude, active_deadline, suspend, start)
 
 
 def reconcile(seen: Observed, *, now: datetime, settings: Settings) -> Plan:

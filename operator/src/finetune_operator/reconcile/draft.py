@@ -100,6 +100,16 @@ class Draft:
         newest = self.newest
         return newest if newest is not None and newest.finish_time is None else None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is an attempt, written down or not."""
+        return bool(self.attempts) or bool(self.child_jobs())
+
+    def stood_before(self, attempt: Attempt) -> bool:
+        """Whether the attempt's end was in status already when this decision began."""
+        ended = {each.number for each in self.before.attempts or () if each.finish_time is not None}
+        return attempt.number in ended
+
     def replace(self, attempt: Attempt, **changes: Any) -> Attempt:
         """Write changes into an attempt's record; returns it as it is now."""
         changed = attempt.model_copy(update=changes)

@@ -52,6 +52,17 @@ def follow(draft: Draft) -> Step:
     return Step.GO_ON
 
 
+def end_unseen(draft: Draft, attempt: Attempt) -> None:
+    """End an attempt that was followed by another: as well as can be known now."""
+    child = draft.child_jobs().get(attempt.number)
+    end = job_end(child) if child is not None else None
+    if end is None:
+        end_attempt(draft, attempt, End(Cause.UNKNOWN, OUTCOMES[Cause.UNKNOWN].why, finished=draft.now))
+        return
+    pod = last_pod(end, [pod_state(pod, draft.seen.nodes) for pod in draft.pods_of(attempt)])
+    end_attempt(draft, attempt, how_it_ended(end, pod), pod=pod)
+
+
 def _missing(draft: Draft, attempt: Attempt) -> Step:
     settled = (attempt.start_time or draft.now) + SETTLE
     if draft.now < settled:
@@ -72,7 +83,9 @@ def _ended(draft: Draft, attempt: Attempt, end: JobEnd, states: list[PodState]) 
 
 
 def _record_pods(draft: Draft, attempt: Attempt, child: Object, states: list[PodState]) -> None:
-    stopped = bool(draft.job.spec.suspend) or bool(child["spec"].get("suspend"))
+    # Its phase says so still when a crash came between resuming the Job and writing that down.
+    asked = bool(draft.job.spec.suspend) or bool(child["spec"].get("suspend"))
+    stopped = asked or draft.before.phase == "Suspended"
     use = usage.follow_pods(attempt, states, now=draft.now, stopped_by_us=stopped)
     usage.book(draft, use.booked)
     draft.replace(attempt, running_time=use.running_time, interruptions=use.interruptions or None)

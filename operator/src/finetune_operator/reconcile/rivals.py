@@ -10,7 +10,7 @@ from finetune_operator.reconcile.plan import Object
 
 def rivals(draft: Draft) -> Step:
     """Refuse the younger of two. A job that has begun is not asked again: it was there first."""
-    if draft.attempts:
+    if draft.begun:
         return Step.GO_ON
     wanted = set(destinations(draft.seen.job))
     for rival in sorted(draft.seen.rivals, key=_age):

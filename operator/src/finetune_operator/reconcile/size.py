@@ -12,7 +12,7 @@ from finetune_operator.sizing.size import size as work_out
 
 def size(draft: Draft) -> Step:
     """Fill status.sizing, or fail where nothing fits."""
-    if draft.sizing is None or not draft.attempts:
+    if draft.sizing is None or not draft.begun:
         try:
             draft.sizing = work_out(draft.job, draft.seen.nodes)
         except SizingError as error:
@@ -20,12 +20,13 @@ def size(draft: Draft) -> Step:
             draft.conditions.set(Type.SIZED, False, "NothingFits", str(error))
             fail(draft, "NothingFits", str(error))
             return Step.DONE
-    draft.conditions.set(Type.SIZED, True, "Sized", _sentence(draft.sizing))
+    say_sized(draft, draft.sizing)
     return Step.GO_ON
 
 
-def _sentence(sizing: Sizing) -> str:
+def say_sized(draft: Draft, sizing: Sizing) -> None:
+    """The condition's sentence; a later attempt may have another micro-batch."""
     what = "CPU" if sizing.count == 0 else f"{sizing.count} {sizing.accelerator}"
     accumulated = sizing.gradient_accumulation_steps
     batch = f"micro-batch {sizing.micro_batch_size}" + (f", {accumulated} accumulated" if accumulated else "")
-    return f"{what} on {sizing.nodes} node; {batch}"
+    draft.conditions.set(Type.SIZED, True, "Sized", f"{what} on {sizing.nodes} node; {batch}")

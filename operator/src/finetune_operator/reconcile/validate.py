@@ -17,7 +17,7 @@ from finetune_operator.reconcile.support import unsupported
 
 def validate(draft: Draft) -> Step:
     """Refuse, for good, what this version cannot do. A job that has begun was accepted, perhaps by another version."""
-    if draft.attempts:
+    if draft.begun:
         return Step.GO_ON
     sentences = unsupported(draft.job.spec.to_json(), labels=draft.job.metadata.labels)
     if sentences:
