@@ -24,6 +24,7 @@ pytestmark = pytest.mark.apiserver
 NAMES = (f"operator-{number}" for number in itertools.count())
 PORTS = itertools.count(22010)
 SECONDS = 60.0
+COMMAND = (sys.executable, "-m", "finetune_operator.cli.main", "operator")
 JOB = """
 apiVersion: finetune.dev/v1alpha1
 kind: FineTuneJob
@@ -44,8 +45,7 @@ class Operator:
         self.log = folder / f"operator-{self.port}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "finetune_operator.cli.main", "operator", "--namespace", namespace]
-                + ["--kubeconfig", str(apiserver.kubeconfig)],
+                [*COMMAND, "--namespace", namespace, "--kubeconfig", str(apiserver.kubeconfig)],
                 stderr=log,
                 env={
                     **os.environ,
@@ -112,9 +112,6 @@ def test_a_job_gets_what_it_consists_of_and_then_there_is_peace(start: Start, na
     operator.until_ready("leads")
     namespace("apply", "--server-side", "-f", "-", stdin=JOB)
     job = namespace.until("finetunejob", "invoices", lambda j: "phase" in j.get("status", {}), seconds=SECONDS)
-    namespace.until("job", "invoices-a1", lambda _: True, seconds=SECONDS) if namespace.get(
-        "job", "invoices-a1"
-    ) else None
     until(lambda: namespace.get("job", "invoices-a1") is not None, lambda: operator.log.read_text())
     for kind, name in (("configmap", "invoices-a1"), ("job", "invoices-a1"), ("pvc", "invoices-work")):
         child = namespace.get(kind, name)

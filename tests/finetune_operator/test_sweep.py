@@ -60,9 +60,8 @@ def test_everything_is_there_before_anything_is_decided() -> None:
     asyncio.run(sweeper.fill())
     assert len(queue) == 2
     assert len(store.observe(KEY).config_maps) == 1  # type: ignore[union-attr]
-    assert all(
-        ("labelSelector" in params) == (path not in (FINE_TUNE_JOB.path(), NODE.path())) for path, params in lists.asked
-    )
+    selected = {path for path, params in lists.asked if "labelSelector" in params}
+    assert selected == {kind.path() for kind in WATCHED} - {FINE_TUNE_JOB.path(), NODE.path()}
 
 
 def test_only_the_namespaces_that_are_watched_are_listed() -> None:
