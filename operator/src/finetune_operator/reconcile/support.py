@@ -165,8 +165,6 @@ def unsupported(spec: Mapping[str, Any], *, labels: Mapping[str, str]) -> list[s
             sentence = _objection(row, value)
             if sentence is not None:
                 found.append(f"{where}: {sentence}")
-    if spec.get("method") == "full" and spec.get("adapter"):
-        found.append("spec.adapter: method full trains every weight and has no adapter; remove it or use lora")
     if KUEUE_LABEL in labels:
         found.append(
             f"metadata.labels[{KUEUE_LABEL}]: this version does not queue, and would take what Kueue has not "

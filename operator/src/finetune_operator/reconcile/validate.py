@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from finetune_api.job import FineTuneJob, Metadata
 from finetune_api.spec import FineTuneJobSpec
@@ -32,7 +33,7 @@ def validate(draft: Draft) -> Step:
 
 def explain(error: ValidationError) -> str:
     """What is wrong with an object that the API server let in under an older schema: each field and its cause."""
-    return "; ".join(f"{_field(each['loc'])}: {each['msg']}" for each in error.errors())
+    return "; ".join(f"{_field((*each['loc'], *_of_rule(each)))}: {each['msg']}" for each in error.errors())
 
 
 def without_spec(obj: Mapping[str, Any]) -> FineTuneJob:
@@ -64,6 +65,12 @@ def _bad_sources(spec: FineTuneJobSpec) -> list[str]:
         except SourceError as error:
             found.append(f"{path}: {error}")
     return found
+
+
+def _of_rule(error: ErrorDetails) -> tuple[str, ...]:
+    """The field that a rule about several is about, where it names one."""
+    field = error.get("ctx", {}).get("field")
+    return (field,) if field else ()
 
 
 def _field(location: tuple[str | int, ...]) -> str:
