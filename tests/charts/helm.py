@@ -25,8 +25,8 @@ def run(*args: str, values: Mapping[str, Any] | None = None, env: Mapping[str, s
         RuntimeError: it exited with another code than 0; the text is what it said.
     """
     done = subprocess.run(
-        [str(binaries.binary(layout(), "helm")), *args, "--namespace", NAMESPACE, "--values=-"],
-        input=json.dumps(values or {}),
+        [str(binaries.binary(layout(), "helm")), *args, "--namespace", NAMESPACE, *(["--values=-"] if values else [])],
+        input=json.dumps(values),
         env=dict(env),
         text=True,
         capture_output=True,
