@@ -1,0 +1,64 @@
+"""Everything that is built, as YAML that a reviewer reads: GOLDEN=rewrite pytest writes it, the diff is the review."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from finetune_api.job import FineTuneJob
+from finetune_operator.children.claim import work_claim
+from finetune_operator.children.config_map import config_map
+from finetune_operator.children.job import attempt_job
+from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
+from finetune_operator.settings import Settings
+from finetune_operator.sizing.hardware import find
+from finetune_operator.sizing.size import size
+from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job
+
+GOLDEN = Path(__file__).parent / "golden"
+SETTINGS = Settings.model_validate(
+    {
+        "trainer": {
+            "image": "registry.example/trainer:1",
+            "imagePullSecrets": ["registry"],
+            "env": {"HTTPS_PROXY": "http://proxy:3128", "HF_ENDPOINT": "https://overridden.example"},
+        },
+    }
+)
+
+
+def built(of: FineTuneJob) -> dict[str, Any]:
+    """Kind -> manifest."""
+    sizing = size(of, ())
+    hardware = find(sizing.accelerator)
+    assert hardware is not None
+    config = trainer_config(
+        of, paths=paths_in_cluster(of), sizing=sizing, attempt=2, micro_batch_size=sizing.micro_batch_size or 1
+    )
+    manifest = config_map(of, config)
+    manifest["data"] = {name: json.loads(text) for name, text in manifest["data"].items()}  # to be readable
+    return {
+        "claim": work_claim(of, SETTINGS.storage),
+        "config_map": manifest,
+        "job": attempt_job(of, attempt=2, hardware=hardware, count=sizing.count, settings=SETTINGS.trainer),
+    }
+
+
+@pytest.mark.parametrize("child", ["claim", "config_map", "job"])
+@pytest.mark.parametrize(("name", "changes"), [("shortest", SHORTEST), ("everything", EVERYTHING)])
+def test_golden(name: str, changes: dict[str, Any], child: str) -> None:
+    path = GOLDEN / f"{name}.{child}.yaml"
+    text = yaml.dump(built(job(changes))[child], sort_keys=False, Dumper=_NoAliases)
+    if os.environ.get("GOLDEN") == "rewrite":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), f"{path.name}: look at the difference, then GOLDEN=rewrite pytest"
+
+
+class _NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

@@ -1,0 +1,112 @@
+"""What a pod must never be, whatever its job says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from finetune_operator.children.job import attempt_job
+from finetune_operator.settings import TrainerSettings
+from finetune_operator.sizing.hardware import PRODUCT_LABEL, find
+from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job
+
+
+def pod(changes: dict[str, Any], *, accelerator: str = "cpu") -> dict[str, Any]:
+    """The spec of the pod."""
+    hardware = find(accelerator)
+    assert hardware is not None
+    count = 0 if hardware.resource is None else 1
+    manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=count, settings=TrainerSettings())
+    spec: dict[str, Any] = manifest["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("changes", [SHORTEST, EVERYTHING])
+def test_restricted_pod_security(changes: dict[str, Any]) -> None:
+    spec = pod(changes)
+    [container] = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert not {"hostNetwork", "hostPID", "hostIPC", "serviceAccountName"} & set(spec)
+    allowed = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+    assert all(set(volume) - {"name"} <= allowed for volume in spec["volumes"])
+
+
+def test_every_mount_has_one_volume_and_every_claim_is_one_volume() -> None:
+    spec = pod(EVERYTHING)
+    names = [volume["name"] for volume in spec["volumes"]]
+    assert len(names) == len(set(names))
+    assert {mount["name"] for mount in spec["containers"][0]["volumeMounts"]} == set(names)
+    claims = [v["persistentVolumeClaim"]["claimName"] for v in spec["volumes"] if "persistentVolumeClaim" in v]
+    assert sorted(claims) == ["data", "invoices-work", "results"]
+    paths = [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]]
+    assert len(paths) == len(set(paths))
+
+
+def test_a_claim_that_is_read_and_written_is_not_read_only_as_a_whole() -> None:
+    spec = pod(EVERYTHING)
+    [data] = [v for v in spec["volumes"] if v.get("persistentVolumeClaim", {}).get("claimName") == "data"]
+    assert "readOnly" not in data["persistentVolumeClaim"]
+    mounts = {m["mountPath"]: m.get("readOnly", False) for m in spec["containers"][0]["volumeMounts"]}
+    assert mounts["/sources/data"] is True
+    assert mounts["/mnt/data"] is True
+    assert mounts["/destinations/1"] is False
+
+
+def test_secrets_are_referred_to() -> None:
+    env = {var["name"]: var for var in pod(EVERYTHING)["containers"][0]["env"]}
+    assert env["HF_TOKEN"] == {
+        "name": "HF_TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}},
+    }
+    assert "FINETUNE_DATASET_TOKEN" not in env
+
+
+def test_a_data_set_with_a_token_of_its_own() -> None:
+    token = {"name": "other", "key": "token"}
+    changes = {"dataset": {"train": {"source": "hf://org/data", "tokenSecretRef": token}}}
+    env = {var["name"]: var for var in pod(changes)["containers"][0]["env"]}
+    assert env["FINETUNE_DATASET_TOKEN"]["valueFrom"]["secretKeyRef"] == token
+    assert "HF_TOKEN" not in env
+
+
+def test_the_operators_environment_is_overridden_by_the_jobs_and_neither_breaks_the_contract() -> None:
+    changes = {"podTemplate": {"env": [{"name": "A", "value": "job"}, {"name": "B", "value": "job"}]}}
+    hardware = find("cpu")
+    assert hardware is not None
+    settings = TrainerSettings(env={"A": "operator", "C": "operator", "HOME": "/root", "OMP_NUM_THREADS": "99"})
+    manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=0, settings=settings)
+    env = {var["name"]: var["value"] for var in manifest["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert (env["A"], env["B"], env["C"]) == ("job", "job", "operator")
+    assert env["HOME"] == "/work/home"
+    assert env["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(("accelerator", "limit"), [("cpu", None), ("L4", "1"), ("nvidia-gpu", "1")])
+def test_gpus_are_limits(accelerator: str, limit: str | None) -> None:
+    assert pod(SHORTEST, accelerator=accelerator)["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") == limit
+
+
+def required(spec: dict[str, Any]) -> list[Any]:
+    """The terms of which a node must meet one."""
+    node = spec.get("affinity", {}).get("nodeAffinity", {})
+    return list(node.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", []))
+
+
+def test_the_kind_of_gpu_is_demanded_in_every_alternative() -> None:
+    demand = {
+        "key": PRODUCT_LABEL,
+        "operator": "In",
+        "values": ["NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe"],
+    }
+    terms = required(pod(EVERYTHING, accelerator="A100-80GB"))
+    assert len(terms) == 2
+    assert all(demand in term["matchExpressions"] for term in terms)
+    assert required(pod(SHORTEST, accelerator="A100-80GB")) == [{"matchExpressions": [demand]}]
+    assert required(pod(SHORTEST, accelerator="nvidia-gpu")) == []
+    assert required(pod(SHORTEST)) == []

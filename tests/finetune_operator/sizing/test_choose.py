@@ -1,0 +1,129 @@
+"""Which accelerator a job gets, and how its batch is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from finetune_operator.sizing import batch
+from finetune_operator.sizing.choose import SizingError
+from finetune_operator.sizing.hardware import find, table
+from finetune_operator.sizing.quantity import amount
+from finetune_operator.sizing.size import size, with_micro_batch
+from tests.finetune_operator.children.jobs import job
+from tests.finetune_operator.reconcile.cluster import Cluster
+from tests.finetune_operator.reconcile.objects import finetune_job, gpu_node
+
+CPU_NODE: dict[str, Any] = {"metadata": {"name": "cpu"}, "status": {"allocatable": {"cpu": "8"}}}
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "accelerator", "count"),
+    [
+        ({"accelerator": "cpu"}, [gpu_node()], "cpu", 0),
+        ({"accelerator": "cpu", "count": 1}, [], "cpu", 0),
+        ({"accelerator": "L4"}, [], "L4", 1),  # it may be scaled up
+        ({"accelerator": "a100-80gb"}, [], "A100-80GB", 1),
+        ({"accelerator": "H100"}, [], "H100-80GB", 1),
+        ({}, [], "cpu", 0),
+        ({}, [CPU_NODE], "cpu", 0),
+        ({}, [CPU_NODE, gpu_node("NVIDIA-L4")], "L4", 1),
+        ({}, [gpu_node("NVIDIA-L4"), gpu_node("NVIDIA-H200"), gpu_node("Tesla-T4")], "H200", 1),
+        ({}, [gpu_node("")], "nvidia-gpu", 1),  # no feature discovery runs there
+        ({}, [gpu_node("NVIDIA-Z9000")], "nvidia-gpu", 1),
+        ({}, [gpu_node("NVIDIA-Z9000"), gpu_node("Tesla-T4")], "T4", 1),
+        ({"count": 0}, [gpu_node()], "cpu", 0),
+    ],
+)
+def test_the_accelerator(resources: dict[str, Any], nodes: list[Any], accelerator: str, count: int) -> None:
+    sizing = size(job({"resources": resources}), nodes)
+    assert (sizing.accelerator, sizing.count) == (accelerator, count)
+
+
+@pytest.mark.parametrize(
+    ("resources", "says"),
+    [({"accelerator": "H9000"}, 'no kind "H9000"; there are T4,'), ({"accelerator": "L4", "count": 0}, "L4 is one")],
+)
+def test_what_does_not_exist(resources: dict[str, Any], says: str) -> None:
+    with pytest.raises(SizingError, match=says):
+        size(job({"resources": resources}), [])
+    cluster = Cluster(finetune_job(resources=resources))
+    cluster.reconcile()
+    assert cluster.phase() == "Failed"
+    assert cluster.condition("Sized")["status"] == "False"
+    assert cluster.condition("Stalled")["status"] == "True"
+    assert cluster.children == {}
+
+
+def test_a_node_that_comes_later_changes_nothing() -> None:
+    cluster = Cluster()
+    cluster.reconcile()
+    assert cluster.attempts()[0]["number"] == 1
+    before = (cluster.job or {})["status"]["sizing"]
+    cluster.nodes.append(gpu_node())
+    cluster.reconcile()
+    assert (cluster.job or {})["status"]["sizing"] == before
+
+
+@pytest.mark.parametrize(
+    ("training", "micro", "accumulation"),
+    [
+        ({}, 1, None),  # packs go alone, and the trainer counts examples
+        ({"packing": False}, 8, 2),
+        ({"packing": False, "effectiveBatchSize": 6}, 6, 1),
+        ({"packing": False, "effectiveBatchSize": 18}, 6, 3),
+        ({"packing": False, "effectiveBatchSize": 13}, 1, 13),
+        ({"packing": False, "microBatchSize": 4}, 4, 4),
+        ({"packing": False, "microBatchSize": 5}, 4, 4),  # always a divisor
+        ({"packing": False, "microBatchSize": 64}, 16, 1),
+        ({"packing": True, "microBatchSize": 2}, 2, None),
+    ],
+)
+def test_the_batch(training: dict[str, Any], micro: int, accumulation: int | None) -> None:
+    sizing = size(job({"training": training}), [])
+    assert (sizing.micro_batch_size, sizing.gradient_accumulation_steps) == (micro, accumulation)
+
+
+@pytest.mark.parametrize(
+    ("micro", "effective", "next_"), [(8, 16, 4), (6, 18, 3), (3, 18, 1), (2, 2, 1), (1, 16, None)]
+)
+def test_halved(micro: int, effective: int, next_: int | None) -> None:
+    assert batch.halved(micro, effective=effective) == next_
+
+
+def test_another_micro_batch_keeps_the_effective_one() -> None:
+    of = job({"training": {"packing": False}})
+    sizing = with_micro_batch(size(of, []), 2, job=of)
+    assert (sizing.micro_batch_size, sizing.gradient_accumulation_steps) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "asked", "on"),
+    [("cpu", None, False), ("L4", None, True), ("L4", False, False), ("cpu", True, True)],
+)
+def test_gradient_checkpointing(accelerator: str, asked: bool | None, on: bool) -> None:
+    of = job({"resources": {"accelerator": accelerator}, "training": {"gradientCheckpointing": asked}})
+    assert size(of, []).gradient_checkpointing is on
+
+
+def test_the_table_is_sound() -> None:
+    names = [name.casefold() for row in table() for name in (row.name, *row.aliases)]
+    products = [product for row in table() for product in row.products]
+    assert len(names) == len(set(names))
+    assert len(products) == len(set(products))
+    assert all(row.memory_gib for row in table() if row.products)
+    assert [find(row.name) for row in table()] == list(table())
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("500m", 0.5), (8, 8), ("2.5", 2.5), ("1k", 1000), ("1Ki", 1024), ("1.5Gi", 1.5 * 2**30)]
+)
+def test_amount(text: str | int, number: float) -> None:
+    assert float(amount(text)) == number
+
+
+@pytest.mark.parametrize("text", ["", "8 Gi", "8GiB", "-1", "x"])
+def test_no_amount(text: str) -> None:
+    with pytest.raises(ValueError, match="is no quantity"):
+        amount(text)
