@@ -200,3 +200,23 @@ def test_a_deleted_jobs_series_vanish(start: Start, namespace: Kubectl) -> None:
     assert 'name="short-lived"' in operator.get("/metrics")[1]
     namespace.delete("finetunejob", "short-lived")
     until(lambda: 'name="short-lived"' not in operator.get("/metrics")[1], operator.log.read_text)
+
+
+def test_a_refused_child_is_seen_in_status_and_tried_slowly(start: Start, namespace: Kubectl) -> None:
+    namespace("create", "quota", "none", "--hard=count/jobs.batch=0")
+    # What the controller that does not run here would write.
+    full = json.dumps({"status": {"hard": {"count/jobs.batch": "0"}, "used": {"count/jobs.batch": "0"}}})
+    namespace("patch", "quota", "none", "--subresource=status", "--type=merge", "-p", full)
+    operator = start()
+    operator.until_ready("leads")
+    namespace("apply", "--server-side", "-f", "-", stdin=JOB)
+
+    def told(job: dict[str, Any]) -> bool:
+        return any("exceeded quota: none" in c["message"] for c in job.get("status", {}).get("conditions", []))
+
+    job = namespace.until("finetunejob", "invoices", told, seconds=SECONDS)
+    assert job["status"]["phase"] == "Pending"
+    assert namespace.get("job", "invoices-a1") is None
+    refused = 'finetune_operator_api_writes_total{code="403",kind="Job",verb="create"} 1.0'
+    assert refused in operator.get("/metrics")[1]
+    assert operator.get("/healthz")[0] == 200

@@ -20,7 +20,7 @@ import kopf
 
 from finetune_operator import access, http, progress
 from finetune_operator.apply import Applier
-from finetune_operator.client import ApiError, Client
+from finetune_operator.client import ApiError, Client, UnreachableError
 from finetune_operator.leader import Leader
 from finetune_operator.metrics import Metrics
 from finetune_operator.progress import Poller
@@ -217,12 +217,9 @@ async def run(settings: Settings, kubeconfig: Path | None) -> int:
     try:
         async with Client(partial(access.read, kubeconfig)) as client, aiohttp.ClientSession() as session:
             return await Operator(client, session, settings, kubeconfig).run()
-    except (access.AccessError, MissingCRDError, ApiError) as error:
+    except (access.AccessError, http.ListenError, MissingCRDError, ApiError, UnreachableError) as error:
         logger.error("%s", error)
         return 1
     except WatchEndedError as error:
         logger.error("%s", error, exc_info=error.__cause__)
-        return 1
-    except OSError as error:
-        logger.error("port %d: %s", settings.http_port, error)
         return 1

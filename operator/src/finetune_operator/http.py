@@ -11,6 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 SHUTDOWN_SECONDS = 0.5
 
 
+class ListenError(RuntimeError):
+    """The HTTP port cannot be had."""
+
+
 @dataclass(slots=True)
 class Health:
     """What the probes ask. `checks` say what is wrong, one sentence each, or nothing.
@@ -57,9 +61,13 @@ async def serve(app: web.Application, port: int) -> web.AppRunner:
     """Listen on all addresses; close with `cleanup()` of what is returned.
 
     Raises:
-        OSError: the port is taken.
+        ListenError: the port is taken.
     """
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    try:
+        await web.TCPSite(runner, port=port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ListenError(f"cannot listen on port {port}: {error.strerror}; set httpPort to another one") from error
     return runner
