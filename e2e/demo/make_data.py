@@ -60,7 +60,7 @@ _ITEMS = {
         "bicycle",
         "toaster",
     ),
-    "test": ("laptop", "kettle", "speaker", "mirror", "drill", "chair"),
+    "test": ("laptop", "kettle", "speaker", "mirror", "drill", "fridge"),
 }
 _NAMES = {
     "train": ("Anna", "Boris", "Clara", "David", "Elena", "Felix", "Grace", "Hugo"),

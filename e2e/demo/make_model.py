@@ -24,7 +24,7 @@ from e2e.demo import corpus, exercises
 VOCABULARY = 2048
 CONTEXT = 1024  # positions that the model has
 CHARACTERS = 2_000_000
-STEPS = 700
+STEPS = 450
 BATCH = 16
 LENGTH = 192  # tokens of a pretraining sequence
 LEARNING_RATE = 4e-3
@@ -77,8 +77,8 @@ def key() -> str:
     return digest.hexdigest()[:16]
 
 
-def make(folder: Path) -> None:
-    """Train tokenizer and model and save both into the folder."""
+def make(folder: Path, *, steps: int = STEPS) -> None:
+    """Train tokenizer and model and save both into the folder. A model of a few steps knows nothing, but is one."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -113,7 +113,7 @@ def make(folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    _pretrain(model, list(_sequences(tokenizer, texts)))
+    _pretrain(model, list(_sequences(tokenizer, texts, steps)))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     print(f"base model in {folder}, {model.num_parameters():,} parameters, {time.monotonic() - began:.0f} s in all")
@@ -137,12 +137,12 @@ def _tokenizer(texts: Sequence[str]) -> Any:
     return tokenizer
 
 
-def _sequences(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
+def _sequences(tokenizer: Any, texts: Sequence[str], steps: int) -> Iterator[list[int]]:
     """Documents one after the other, cut into equal lengths; every second document is a chat."""
     rng = random.Random(SEED)
     words = sorted({word for text in texts for word in re.findall(r"\b[a-z]{3,9}\b", text)})
     stream: list[int] = []
-    needed = STEPS * BATCH * LENGTH
+    needed = steps * BATCH * LENGTH
     while len(stream) < needed:
         prose = rng.sample(texts, 256)
         # as many tokens of chats as of prose would be too many: half of the documents is what works
@@ -158,12 +158,14 @@ def _sequences(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
 def _pretrain(model: Any, sequences: Sequence[list[int]]) -> None:
     import torch
 
+    steps = len(sequences) // BATCH
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS, pct_start=0.05)
-    data = torch.tensor(sequences).view(STEPS, BATCH, LENGTH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.05)
+    data = torch.tensor(sequences).view(steps, BATCH, LENGTH)
     model.train()
     threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)  # tests set one thread per process, and this is worth all there are
+    # images are built meanwhile: threads that wait for each other on busy cores took ten times as long
+    torch.set_num_threads(1)
     began = time.monotonic()
     for step, batch in enumerate(data, start=1):
         loss = model(input_ids=batch, labels=batch).loss
@@ -172,9 +174,9 @@ def _pretrain(model: Any, sequences: Sequence[list[int]]) -> None:
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % (STEPS // 6) == 0:
+        if step % (max(1, steps // 6)) == 0:
             print(
-                f"pretraining step {step}/{STEPS}, loss {loss.item():.2f}, {time.monotonic() - began:.0f} s", flush=True
+                f"pretraining step {step}/{steps}, loss {loss.item():.2f}, {time.monotonic() - began:.0f} s", flush=True
             )
     torch.set_num_threads(threads)
 

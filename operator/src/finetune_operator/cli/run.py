@@ -62,6 +62,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     job = manifest.read(args.file, name=args.name)
+    place.require_support(job)
     trainer.require_packages()
     here = place.Place(work=args.work.resolve(), job_folder=args.file.resolve().parent, mounts=dict(args.mount))
     sizing = place.sized(job, args.device, gpus=place.count_gpus)

@@ -17,6 +17,7 @@ from finetune_api.status import Sizing
 from finetune_operator.children.source import Claim, File, SourceError, parse
 from finetune_operator.local.run_error import RunError
 from finetune_operator.reconcile.resolve import Paths, trainer_config
+from finetune_operator.reconcile.support import unsupported
 from finetune_operator.sizing.choose import SizingError
 from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, table
 from finetune_operator.sizing.size import size
@@ -38,6 +39,19 @@ class Place:
     work: Path
     job_folder: Path
     mounts: Mapping[str, Path]
+
+
+def require_support(job: FineTuneJob) -> None:
+    """Raises RunError where the job asks for what this version does not do, or what only a cluster has."""
+    spec = job.spec.to_json()
+    data = spec["dataset"]
+    for part in (spec["model"], data["train"], data.get("validation", {})):
+        if str(part.get("source", "")).startswith("file://"):
+            part["source"] = "pvc://here/file"  # what a claim is to a cluster
+    # a queue has no part in it, so neither have the labels
+    found = unsupported(spec, labels={})
+    if found:
+        raise RunError(EXIT_CODES[Outcome.BAD_CONFIG], "\n".join(found))
 
 
 def sized(job: FineTuneJob, device: Device | None, *, gpus: Callable[[], int]) -> Sizing:

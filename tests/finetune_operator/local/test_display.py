@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from finetune_api.status import Progress
+from finetune_operator.local.display import LINE_SECONDS, Display, duration, figures
+
+
+def test_figures() -> None:
+    progress = Progress(
+        stage="Training",
+        step=30,
+        max_steps=120,
+        percent=25,
+        loss=1.23456,
+        eval_loss=2.0,
+        tokens_per_second=12345.6,
+        eta_seconds=65,
+    )
+    assert figures(progress) == "step 30/120  25%  loss 1.235  eval loss 2  12,346 tokens/s  1m05s left"
+    assert figures(Progress(stage="Loading")) == ""
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59.9, "59s"), (60, "1m00s"), (3725, "1h02m")])
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_without_a_terminal_a_line_per_stage_and_now_and_then() -> None:
+    said, now = io.StringIO(), 0.0
+    with Display(Console(file=said), clock=lambda: now) as display:
+        for step in range(1, 11):
+            display.show(Progress(stage="Training", step=step, max_steps=10, percent=step * 10))
+            now += LINE_SECONDS / 4
+        display.show(None)
+        display.show(Progress(stage="Exporting", step=10, max_steps=10, percent=100))
+    assert said.getvalue().splitlines() == [
+        "Training: step 1/10  10%",
+        "Training: step 5/10  50%",
+        "Training: step 9/10  90%",
+        "Exporting: step 10/10  100%",
+    ]
