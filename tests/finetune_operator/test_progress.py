@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -13,8 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from finetune_api.status import Progress
+from finetune_operator.client import ApiError, Client
 from finetune_operator.kinds import FINE_TUNE_JOB
-from finetune_operator.progress import LIMIT_BYTES, NoAnswerError, Poller, parse, through_pod
+from finetune_operator.progress import LIMIT_BYTES, NoAnswerError, Poller, parse, through_api_server, through_pod
 from finetune_operator.queue import Queue
 from finetune_operator.reconcile.plan import Key, Poll
 from finetune_operator.store import Store
@@ -129,3 +130,21 @@ def test_news_queue_the_job_and_the_same_again_does_not() -> None:
         assert store.observe(KEY).progress == Progress(step=2)  # type: ignore[union-attr]
 
     asyncio.run(story())
+
+
+def test_from_outside_the_cluster_the_api_server_is_asked() -> None:
+    asked: list[str] = []
+
+    class Proxy:
+        async def get(self, path: str) -> Any:
+            asked.append(path)
+            if len(asked) > 1:
+                raise ApiError("GET", 503, "ServiceUnavailable", "no endpoints")
+            return {"step": 3}
+
+    ask = through_api_server(cast(Client, Proxy()))
+    poll = Poll("invoices-a1-x", "10.0.0.1", 8090)
+    assert asyncio.run(ask(KEY, poll)) == {"step": 3}
+    assert asked == ["/api/v1/namespaces/team/pods/invoices-a1-x:8090/proxy/progress"]
+    with pytest.raises(NoAnswerError):
+        asyncio.run(ask(KEY, poll))
