@@ -59,6 +59,19 @@ def test_golden(name: str, changes: dict[str, Any], child: str) -> None:
     assert text == path.read_text(encoding="utf-8"), f"{path.name}: look at the difference, then GOLDEN=rewrite pytest"
 
 
+@pytest.mark.parametrize("changes", [SHORTEST, EVERYTHING])
+def test_every_path_of_the_configuration_is_mounted(changes: dict[str, Any]) -> None:
+    children = built(job(changes))
+    config = children["config_map"]["data"]["config.json"]
+    mounts = children["job"]["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    paths = [config["workDir"], *(destination["path"] for destination in config["output"]["destinations"])]
+    paths += [
+        source["path"] for source in (config["dataset"]["train"], config["dataset"].get("validation", {})) if source
+    ]
+    for path in paths:
+        assert any(path == m["mountPath"] or path.startswith(f"{m['mountPath']}/") for m in mounts), path
+
+
 class _NoAliases(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True

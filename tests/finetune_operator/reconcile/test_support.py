@@ -72,6 +72,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"dataset": {"mix": [{"source": "hf://o/n", "ratio": 0.1}]}}, "spec.dataset.mix: is not supported"),
     ({"dataset": {"quality": {"deduplicate": "near"}}}, "spec.dataset.quality.deduplicate: is not supported"),
     ({"dataset": {"quality": {"minResponseTokens": 2}}}, "spec.dataset.quality.minResponseTokens: is not"),
+    ({"dataset": {"train": {"split": "train"}}}, "spec.dataset.train.split: only hf:// data sets have it"),
+    (
+        {"podTemplate": {"labels": {KUEUE_LABEL: "team-a"}}},
+        f"spec.podTemplate.labels[{KUEUE_LABEL}]: this version does not queue",
+    ),
     ({"adapter": {"variant": "dora"}}, "spec.adapter.variant: dora is not supported: works: lora"),
     ({"adapter": {"init": "pissa"}}, "spec.adapter.init: pissa is not supported: works: default"),
     ({"training": {"lossKernel": "liger"}}, "spec.training.lossKernel: is not supported"),

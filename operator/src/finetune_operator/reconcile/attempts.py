@@ -5,7 +5,7 @@ from __future__ import annotations
 from finetune_api.conditions import Type
 from finetune_api.contract import Outcome
 from finetune_api.names import JOB_UID_LABEL
-from finetune_api.status import Attempt
+from finetune_api.status import Attempt, Sizing
 from finetune_operator.children.config_map import config_map
 from finetune_operator.children.job import attempt_job
 from finetune_operator.reconcile import retry
@@ -41,6 +41,7 @@ def adopt(draft: Draft) -> Step:
 def start(draft: Draft) -> Step:
     """Create the next attempt, when everything that must be gone is gone."""
     if draft.live is not None:
+        _restore_config(draft, draft.live)
         return Step.DONE
     if draft.newest is not None and not draft.stood_before(draft.newest):
         return Step.DONE  # first the end is written down: a crash after the next creation would lose it
@@ -68,24 +69,34 @@ def _create(draft: Draft, number: int) -> None:
     hardware = find(sizing.accelerator) if sizing is not None else None
     if sizing is None or hardware is None:
         raise LookupError(f"attempt {number} of {draft.job.metadata.name} has no sizing")
-    name = draft.job_name(number)
-    seen = {child["metadata"]["name"] for child in draft.seen.config_maps if is_child(child, draft.job)}
-    if name not in seen:
-        config = trainer_config(
-            draft.job,
-            paths=paths_in_cluster(draft.job),
-            sizing=sizing,
-            attempt=number,
-            micro_batch_size=attempt.micro_batch_size or 1,
-        )
-        draft.create.append(config_map(draft.job, config))
+    _create_config(draft, attempt, sizing)
     draft.create.append(
         attempt_job(draft.job, attempt=number, hardware=hardware, count=sizing.count, settings=draft.settings.trainer)
     )
     draft.phase = "Starting"
     draft.conditions.set(Type.RECONCILING, False, "Acted")
-    draft.conditions.set(Type.ADMITTED, False, "Creating", f"Job {name} makes its pod")
+    draft.conditions.set(Type.ADMITTED, False, "Creating", f"Job {attempt.job_name} makes its pod")
     draft.conditions.set(Type.TRAINED, False, "Starting")
+
+
+def _restore_config(draft: Draft, attempt: Attempt) -> None:
+    """Make the ConfigMap anew if somebody deleted it: the attempt's next pod could not start without it."""
+    if draft.sizing is not None and attempt.number in draft.child_jobs() and draft.seen.refusal is None:
+        _create_config(draft, attempt, draft.sizing)
+
+
+def _create_config(draft: Draft, attempt: Attempt, sizing: Sizing) -> None:
+    seen = {child["metadata"]["name"] for child in draft.seen.config_maps if is_child(child, draft.job)}
+    if attempt.job_name in seen:
+        return
+    config = trainer_config(
+        draft.job,
+        paths=paths_in_cluster(draft.job),
+        sizing=sizing,
+        attempt=attempt.number,
+        micro_batch_size=attempt.micro_batch_size or 1,
+    )
+    draft.create.append(config_map(draft.job, config))
 
 
 def _record(draft: Draft, number: int, child: Object | None) -> Attempt:

@@ -14,6 +14,8 @@ from finetune_operator.reconcile.plan import Event
 from finetune_operator.reconcile.pod_state import Ended
 from finetune_operator.sizing import defaults
 
+MESSAGE_LIMIT = 1500
+"""Characters of an attempt's message: as many as the contract has, though a Job's or a log's may be longer."""
 MEMORY_ADVICE = Advice(
     code="OutOfGPUMemory",
     message="even one sequence at a time does not fit: lower training.maxSequenceLength, set "
@@ -31,7 +33,7 @@ def end_attempt(draft: Draft, attempt: Attempt, end: End, *, pod: Ended | None =
         finish_time=finished,
         outcome=str(end.outcome),
         reason=end.reason or str(end.outcome),
-        message=end.message,
+        message=end.message[:MESSAGE_LIMIT],
         resumed_from_step=resumed if resumed is not None else attempt.resumed_from_step,
     )
     if end.result is not None:

@@ -8,12 +8,11 @@ from pydantic import ValidationError
 
 from finetune_api.conditions import Type
 from finetune_api.job import FineTuneJob
-from finetune_api.status import TERMINAL_PHASES
 from finetune_operator.reconcile.attempts import adopt, start
 from finetune_operator.reconcile.conclude import conclude, fail
 from finetune_operator.reconcile.deadlines import active_deadline
 from finetune_operator.reconcile.draft import Draft, Step
-from finetune_operator.reconcile.finished import finished
+from finetune_operator.reconcile.finished import finished, over
 from finetune_operator.reconcile.follow import follow
 from finetune_operator.reconcile.plan import Observed, Plan
 from finetune_operator.reconcile.rivals import rivals
@@ -40,11 +39,11 @@ def reconcile(seen: Observed, *, now: datetime, settings: Settings) -> Plan:
         job = FineTuneJob.from_object(dict(seen.job))
     except ValidationError as error:
         draft = Draft.begin(without_spec(seen.job), seen, before, now=now, settings=settings)
-        if draft.phase not in TERMINAL_PHASES:
+        if not over(draft):
             fail(draft, "InvalidSpec", explain(error))
         return draft.plan()
     draft = Draft.begin(job, seen, before, now=now, settings=settings)
-    if draft.phase not in TERMINAL_PHASES:
+    if not over(draft):
         draft.conditions.set(Type.STALLED, False, "Progressing")
     for policy in STORY:
         if policy(draft) is Step.DONE:

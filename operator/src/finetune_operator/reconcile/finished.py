@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from finetune_api.conditions import Type
 from finetune_api.status import TERMINAL_PHASES
 from finetune_operator.reconcile.draft import Draft, Step
 from finetune_operator.reconcile.ended import job_end
@@ -11,7 +12,7 @@ from finetune_operator.reconcile.ended import job_end
 
 def finished(draft: Draft) -> Step:
     """Keep the status as it is (its conditions carry the new generation) and wait for the end of its time to live."""
-    if draft.phase not in TERMINAL_PHASES:
+    if not over(draft):
         return Step.GO_ON
     remove_unfinished_jobs(draft)
     ttl = draft.job.spec.ttl_seconds_after_finished
@@ -22,6 +23,16 @@ def finished(draft: Draft) -> Step:
         else:
             draft.again_at(end)
     return Step.DONE
+
+
+def over(draft: Draft) -> bool:
+    """Whether the job has ended. Either sign is enough: one may be unreadable, and a job must not be trained twice."""
+    if draft.phase not in TERMINAL_PHASES:
+        if draft.conditions.is_true(Type.COMPLETE):
+            draft.phase = "Succeeded"
+        elif draft.conditions.is_true(Type.FAILED):
+            draft.phase = "Failed"
+    return draft.phase in TERMINAL_PHASES
 
 
 def remove_unfinished_jobs(draft: Draft) -> None:

@@ -132,8 +132,15 @@ def _dataset(data: DatasetSpec, paths: Paths) -> DatasetConfig:
     on_hub = isinstance(parse(train.source), Hub)
     held_out = None
     if validation is not None and validation.source is not None:
-        split = validation.split or "validation"
-        held_out = _source(validation.source, paths, split=split)
+        # Another split of the training data is one of the same revision and subset.
+        same = train if validation.source == train.source else None
+        held_out = _source(
+            validation.source,
+            paths,
+            revision=same.revision if same is not None else None,
+            split=validation.split or "validation",
+            subset=same.subset if same is not None else None,
+        )
     return DatasetConfig(
         train=_source(
             train.source,

@@ -165,11 +165,22 @@ def unsupported(spec: Mapping[str, Any], *, labels: Mapping[str, str]) -> list[s
             sentence = _objection(row, value)
             if sentence is not None:
                 found.append(f"{where}: {sentence}")
-    if KUEUE_LABEL in labels:
-        found.append(
-            f"metadata.labels[{KUEUE_LABEL}]: this version does not queue, and would take what Kueue has not "
-            "given; remove the label"
-        )
+    data = spec.get("dataset") or {}
+    for name in ("train", "validation"):
+        part = data.get(name) or {}
+        if not str(part.get("source", "hf://")).startswith("hf://"):
+            found += [
+                f"spec.dataset.{name}.{field}: only hf:// data sets have it; remove it"
+                for field in ("split", "subset")
+                if field in part
+            ]
+    template = spec.get("podTemplate") or {}
+    for where, given in (("metadata.labels", labels), ("spec.podTemplate.labels", template.get("labels") or {})):
+        if KUEUE_LABEL in given:
+            found.append(
+                f"{where}[{KUEUE_LABEL}]: this version does not queue, and would take what Kueue has not given; "
+                "remove the label"
+            )
     return found
 
 

@@ -22,7 +22,9 @@ def suspend(draft: Draft) -> Step:
     draft.conditions.set(Type.ADMITTED, False, "Suspended")
     draft.conditions.set(Type.TRAINED, False, "Suspended")
     stopping = live_pods(draft)
-    if stopping:
+    if draft.seen.refusal is not None:
+        draft.conditions.set(Type.SUSPENDED, False, "Refused", draft.seen.refusal)
+    elif stopping:
         names = ", ".join(pod["metadata"]["name"] for pod in stopping)
         draft.conditions.set(Type.SUSPENDED, False, "Stopping", f"{names} writes a checkpoint and stops")
     else:
