@@ -7,13 +7,13 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from finetune_api import __version__
 from finetune_api.status import TERMINAL_PHASES
 from finetune_operator.client import ApiError
 from finetune_operator.kinds import Kind
@@ -31,7 +31,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         Info(f"{PREFIX}_operator_build", "What runs.", registry=self.registry).info(
-            {"version": version("finetune-operator")}
+            {"version": __version__}
         )
         self.leader = Gauge(f"{PREFIX}_operator_leader", "1 while this process is the leader.", registry=self.registry)
         self._reconcile = Histogram(
