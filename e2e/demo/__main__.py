@@ -24,7 +24,7 @@ from e2e.demo.compare import Comparison, as_text
 from e2e.demo.comparing import compare_in_pod
 from e2e.demo.make_data import make_data
 from e2e.demo.make_model import cache_folder, cached_model
-from e2e.demo.watching import until_gone, until_succeeded
+from e2e.demo.watching import show, until_gone, until_succeeded
 from e2e.kubectl import Kubectl, KubectlError, Object, environment
 
 JOB = "quickstart"
@@ -87,16 +87,17 @@ def build_the_images(env: Mapping[str, str]) -> dict[str, str]:
 def install_the_operator(env: Mapping[str, str], images: Mapping[str, str]) -> None:
     """With Helm, as on any cluster."""
     values = {"image": {"reference": images["operator"]}, "trainer": {"image": images["trainer"]}}
+    command = ("helm", "upgrade", "--install", "finetune-operator", "charts/finetune-operator")
+    where = ("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout=3m", "--values=-")
     with step("install the operator with Helm"):
-        run(
-            [
-                *("helm", "upgrade", "--install", "finetune-operator", "charts/finetune-operator"),
-                *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout=5m", "--values=-"),
-            ],
-            why="installing the operator",
-            env=env,
-            stdin=json.dumps(values),
-        )
+        try:
+            run([*command, *where], why="installing the operator", env=env, stdin=json.dumps(values))
+        except DemoError:
+            kube = Kubectl(env, SYSTEM_NAMESPACE)
+            show(kube, "get", "pods", "-o", "wide")
+            show(kube, "get", "events", "--field-selector=type=Warning")
+            show(kube, "logs", "deployment/finetune-operator", "--tail=20")
+            raise
 
 
 def prepare_the_namespace(env: Mapping[str, str]) -> Kubectl:

@@ -96,11 +96,14 @@ def _show(process: subprocess.Popen[str]) -> None:
 
 def _explain(kube: Kubectl, name: str) -> None:
     """What a user would look at next."""
-    for command in (
-        ("describe", "finetunejob", name),
-        ("get", "pods", "-o", "wide", "-l", f"finetune.dev/job-name={name}"),
-        ("logs", f"--tail={LOG_LINES}", "-l", f"finetune.dev/job-name={name}", "--all-containers"),
-    ):
-        say(f"$ kubectl -n {kube.namespace} {' '.join(command)}")
-        done = kube.run(*command)
-        say(done.stdout.strip() or done.stderr.strip() or "(nothing)")
+    selector = f"finetune.dev/job-name={name}"
+    show(kube, "describe", "finetunejob", name)
+    show(kube, "get", "pods", "-o", "wide", "-l", selector)
+    show(kube, "logs", f"--tail={LOG_LINES}", "-l", selector, "--all-containers")
+
+
+def show(kube: Kubectl, *command: str) -> None:
+    """A command that a user would type, and what it says."""
+    say(f"$ kubectl -n {kube.namespace} {' '.join(command)}")
+    done = kube.run(*command)
+    say(done.stdout.strip() or done.stderr.strip() or "(nothing)")
