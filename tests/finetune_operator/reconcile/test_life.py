@@ -98,6 +98,17 @@ def test_what_may_pass_is_tried_again_after_a_while(outcome: Outcome) -> None:
     assert [attempt["outcome"] for attempt in cluster.attempts()] == [outcome, "Succeeded"]
 
 
+def test_an_end_is_written_down_before_the_next_attempt_is_made() -> None:
+    cluster = started(Cluster())
+    cluster.end_trainer(Outcome.TRANSIENT)
+    cluster.control_jobs()
+    cluster.wait(100_000)  # the operator was away
+    plan = cluster.plan()
+    assert plan.create == ()
+    cluster.carry_out(plan)
+    assert [child["metadata"]["name"] for child in cluster.plan().create] == ["invoices-a2", "invoices-a2"]
+
+
 def test_attempts_are_limited() -> None:
     cluster = Cluster(finetune_job(retry={"maxAttempts": 2}))
     for _ in range(2):

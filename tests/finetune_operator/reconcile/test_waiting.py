@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -160,6 +161,24 @@ def test_pods_that_interrupt_themselves_for_ever() -> None:
     assert attempt["interruptions"] == 3
     assert cluster.phase() == "Failed"
     assert cluster.live_jobs() == []
+
+
+def test_an_attempt_that_is_given_up_makes_room_for_the_next() -> None:
+    cluster = started(Cluster(settings=SETTINGS))
+    [pod] = cluster.running_pods()
+    terminated = {"exitCode": 82, "startedAt": stamp(cluster.now), "finishedAt": stamp(cluster.now)}
+    for number in range(3):  # as they lie there after a night
+        other = copy.deepcopy(pod)
+        other["metadata"]["name"] = f"invoices-a1-{number}"
+        other["status"]["phase"] = "Failed"
+        other["status"]["containerStatuses"] = [{"name": "trainer", "state": {"terminated": terminated}}]
+        cluster.pods[other["metadata"]["name"]] = other
+    cluster.reconcile()
+    assert [attempt["outcome"] for attempt in cluster.attempts()] == ["TooManyInterruptions"]
+    assert cluster.live_jobs() == []
+    cluster.settle()
+    assert cluster.phase() == "Succeeded"
+    assert [attempt["number"] for attempt in cluster.attempts()] == [1, 2]
 
 
 def test_gpu_seconds_of_all_pods_are_added_up() -> None:
