@@ -47,7 +47,7 @@ class Run:
 
 
 def start(job: dict[str, Any], *, stop_at: int | str | None = None) -> Run:
-    """Run it to its end, or to a SIGTERM that arrives just before step `stop_at` (counting from 1) or stage `stop_at`."""
+    """Run it to its end, or to a SIGTERM just before step `stop_at` (counting from 1) or stage `stop_at`."""
     config = TrainerConfig.model_validate(job)
     work = WorkDir(Path(config.work_dir))
     work.begin()

@@ -25,7 +25,8 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 model = AutoPeftModelForCausalLM.from_pretrained(sys.argv[1])
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-text = tokenizer.apply_chat_template([{"role": "user", "content": "my parcel"}], tokenize=False, add_generation_prompt=True)
+chat = [{"role": "user", "content": "my parcel"}]
+text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
 ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)
 print(json.dumps({"adapters": list(model.peft_config), "new": model.generate(**ids, max_new_tokens=2).shape[1]}))
 """
@@ -91,29 +92,29 @@ def test_sigterm_at_once(job: dict[str, Any], tmp_path: Path) -> None:
 
 def test_killed_then_terminated_then_done(job: dict[str, Any], tmp_path: Path) -> None:
     """SIGKILL of the recipe, SIGTERM of the trainer, and then a run to the end, with the curve of an unbroken one."""
-    job["training"] |= {"epochs": 60}
+    job["training"] |= {"epochs": 20}
     job["checkpoint"]["intervalSeconds"] = 1
     trainer = launch(job, tmp_path)
-    trainer.until("metrics.jsonl", '"step": 60,')
+    trainer.until("metrics.jsonl", '"step": 30,')
     os.kill(trainer.recipe_pid(), signal.SIGKILL)
     assert trainer.wait() == 137
     assert trainer.result().reason in ("Killed", "OutOfHostMemory")
 
     trainer = launch(job, tmp_path)
-    trainer.until("metrics.jsonl", '"step": 150,')
+    trainer.until("metrics.jsonl", '"step": 60,')
     trainer.process.send_signal(signal.SIGTERM)
     assert trainer.wait() == 82
     stopped = trainer.result()
     assert stopped.outcome is Outcome.INTERRUPTED
     assert stopped.step is not None
-    assert stopped.step >= 150
+    assert stopped.step >= 60
 
     trainer = launch(job, tmp_path)
     assert trainer.wait() == 0
     done = trainer.result()
     assert done.resumed_from_step == stopped.step
     curve = [json.loads(line) for line in (trainer.work / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in curve if "loss" in line] == list(range(1, 361))
+    assert [line["step"] for line in curve if "loss" in line] == list(range(1, 121))
 
     other = job | {"workDir": str(tmp_path / "unbroken")}
     trainer = launch(other, tmp_path)

@@ -11,6 +11,11 @@ from finetune_trainer.failure import Failure
 from finetune_trainer.settings import Device
 
 
+def peak_gib() -> float | None:
+    """Most GPU memory that this process's tensors took at a time, in GiB; None without a GPU."""
+    return torch.cuda.max_memory_allocated() / (1 << 30) if torch.cuda.is_available() else None
+
+
 def detect(config: TrainerConfig, *, local_rank: int) -> Device:
     """What `config.accelerator` names. Raises TRANSIENT where a GPU was promised and there is none to be seen."""
     if config.accelerator == "cpu":

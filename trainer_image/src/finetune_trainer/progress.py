@@ -29,6 +29,8 @@ _STALL_LEAST = 600.0
 """Seconds: a checkpoint is written between two steps."""
 _WRITE_EVERY = 1.0
 """Seconds. Stages and evaluations are written at once."""
+_LOG_EVERY = 2.0
+"""Seconds between log lines of steps; the curve in metrics.jsonl has all of them."""
 _WINDOW = 50
 """Steps over which speed is averaged."""
 
@@ -41,6 +43,7 @@ class Reporter:
         self._clock = clock
         self._now = Progress()
         self._written = float("-inf")
+        self._logged = float("-inf")
         self._steps: deque[tuple[float, int]] = deque(maxlen=_WINDOW + 1)
         """When each of the last steps ended (seconds), and the tokens trained until then."""
 
@@ -59,8 +62,8 @@ class Reporter:
         seconds, trained = self._steps[-1][0] - self._steps[0][0], self._steps[-1][1] - self._steps[0][1]
         per_step = seconds / (len(self._steps) - 1) if len(self._steps) > 1 else None
         speed = trained / seconds if seconds > 0 else None
-        last = step == max_steps
-        written = self._update(
+        first_or_last = step == max_steps or len(self._steps) == 1
+        self._update(
             {
                 "step": step,
                 "max_steps": max_steps,
@@ -71,9 +74,10 @@ class Reporter:
                 "tokens_per_second": None if speed is None else round(speed, 1),
                 "eta_seconds": None if per_step is None else round(per_step * (max_steps - step)),
             },
-            at_once=last or len(self._steps) == 1,
+            at_once=first_or_last,
         )
-        if written:
+        if first_or_last or self._clock() - self._logged >= _LOG_EVERY:
+            self._logged = self._clock()
             log.info(
                 "step %d/%d epoch %.2f loss %.4f lr %.3g%s",
                 step,
@@ -93,16 +97,15 @@ class Reporter:
         """Still alive, in the midst of an evaluation or a step."""
         self._update({}, at_once=False)
 
-    def _update(self, changes: dict[str, Any], *, at_once: bool) -> bool:
-        """Whether it was written; steps that follow each other quickly are not."""
+    def _update(self, changes: dict[str, Any], *, at_once: bool) -> None:
+        """Written unless the last time was only just: steps may follow each other quickly."""
         if self._path is None:
-            return False
+            return
         self._now = self._now.model_copy(update={**changes, "last_heartbeat_time": datetime.now(UTC)})
         if not at_once and self._clock() - self._written < _WRITE_EVERY:
-            return False
+            return
         self._written = self._clock()
         write_json(self._path, {"progress": self._now.to_json(), "silenceSeconds": self._silence()})
-        return True
 
     def _silence(self) -> float:
         stage = self._now.stage or "Loading"

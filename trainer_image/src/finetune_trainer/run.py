@@ -46,7 +46,7 @@ def recipe(
     from transformers import set_seed
 
     from finetune_trainer import checkpoint, compiler, data, export, fetching, methods, model, report, training
-    from finetune_trainer.device import detect
+    from finetune_trainer.device import detect, peak_gib
     from finetune_trainer.settings import batching, settings
 
     # What this is, where it runs, and where it goes
@@ -100,6 +100,8 @@ def recipe(
     interruption.defer()
     trainer.train(resume_from_checkpoint=str(start.path) if start else None)
     training.must_be_done(trainer, work, interruption)
+    if (peak := peak_gib()) is not None and device.kind == "cuda":
+        log.info("peak GPU memory %.2f GiB", peak)
 
     # The result, written, verified and copied
     reporter.stage("Exporting")

@@ -68,6 +68,10 @@ def _save_adapter(config: TrainerConfig, model: Any, folder: Path, revision: str
     for adapter in model.peft_config.values():
         adapter.base_model_name_or_path = hub_name(source) or source.uri.removeprefix("file://")
         adapter.revision = revision
+        # PEFT keeps sets, whose order is another one in each process, and the digest with it
+        for field in ("target_modules", "modules_to_save"):
+            if isinstance(getattr(adapter, field), set):
+                setattr(adapter, field, sorted(getattr(adapter, field)))
     # "auto" asks the Hub whether the vocabulary has grown; it never does here
     model.save_pretrained(folder, save_embedding_layers=False)
     # PEFT writes a card of its own

@@ -1,0 +1,114 @@
+"""What a configuration leads to on a GPU, without one: this is where the product lives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from finetune_api.contract import TrainerConfig
+from finetune_trainer.failure import Failure
+from finetune_trainer.settings import Batching, Device, batching, settings
+
+GIB = 1 << 30
+A100 = Device("cuda", "NVIDIA A100", (8, 0), 80 * GIB, flash_attention_2=True)
+H100 = Device("cuda", "NVIDIA H100", (9, 0), 80 * GIB, flash_attention_2=True, flash_attention_3=True)
+L4 = Device("cuda", "NVIDIA L4", (8, 9), 22 * GIB)
+T4 = Device("cuda", "Tesla T4", (7, 5), 15 * GIB, flash_attention_2=True)
+CPU = Device("cpu", "a CPU")
+
+
+def on(job: dict[str, Any], device: Device, method: str = "lora", **training: Any) -> Any:
+    content = job | {"method": method, "training": job["training"] | training}
+    return settings(TrainerConfig.model_validate(content), device)
+
+
+@pytest.mark.parametrize(
+    ("device", "method", "weights", "trainable", "autocast", "tf32", "attention", "varlen"),
+    [
+        (A100, "lora", "bfloat16", "float32", "bfloat16", True, "flash_attention_2", True),
+        (A100, "qlora", "bfloat16", "bfloat16", "bfloat16", True, "flash_attention_2", True),
+        (A100, "full", "bfloat16", "bfloat16", "bfloat16", True, "flash_attention_2", True),
+        (H100, "lora", "bfloat16", "float32", "bfloat16", True, "flash_attention_2", True),
+        (L4, "lora", "bfloat16", "float32", "bfloat16", True, "sdpa", False),
+        # no bfloat16, no flash attention; what is trained must be fp32, or its gradients can't be unscaled
+        (T4, "lora", "float16", "float32", "float16", False, "sdpa", False),
+        (T4, "qlora", "float16", "float32", "float16", False, "sdpa", False),
+        (T4, "full", "float32", "float32", "float16", False, "sdpa", False),
+        (CPU, "lora", "float32", "float32", None, False, "sdpa", False),
+        (CPU, "full", "float32", "float32", None, False, "sdpa", False),
+        (CPU, "qlora", "bfloat16", "bfloat16", "bfloat16", False, "sdpa", False),
+    ],
+)
+def test_defaults(
+    job: dict[str, Any],
+    device: Device,
+    method: str,
+    weights: str,
+    trainable: str,
+    autocast: str | None,
+    tf32: bool,
+    attention: str,
+    varlen: bool,
+) -> None:
+    found = on(job, device, method)
+    assert (found.weights, found.trainable, found.autocast) == (weights, trainable, autocast)
+    assert (found.tf32, found.attention, found.varlen) == (tf32, attention, varlen)
+    assert found.pin_memory == (device.kind == "cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "optimizer"),
+    [
+        (A100, "adamw", "adamw_torch_fused"),
+        (A100, "adamw8bit", "adamw_bnb_8bit"),
+        (A100, "pagedAdamw", "paged_adamw_32bit"),
+        (A100, "pagedAdamw8bit", "paged_adamw_8bit"),
+        (CPU, "adamw", "adamw_torch"),
+        (CPU, "adamw8bit", "adamw_bnb_8bit"),
+        (CPU, "pagedAdamw", "adamw_torch"),
+        (CPU, "pagedAdamw8bit", "adamw_bnb_8bit"),
+    ],
+)
+def test_optimizers(job: dict[str, Any], device: Device, asked: str, optimizer: str) -> None:
+    assert on(job, device, optimizer=asked).optimizer == optimizer
+
+
+@pytest.mark.parametrize(
+    ("device", "training", "sentence"),
+    [
+        (T4, {"precision": "bf16"}, "has no bfloat16"),
+        (CPU, {"precision": "fp16"}, "needs a GPU"),
+        (L4, {"attention": "flashAttention2"}, "needs flash-attn"),
+        (T4, {"attention": "flashAttention2"}, "compute capability 8.0"),
+        (A100, {"attention": "flashAttention3"}, "a Hopper GPU"),
+        (A100, {"attention": "flashAttention2", "precision": "fp32"}, "half precision"),
+        (CPU, {"attention": "flex"}, "needs a GPU"),
+    ],
+)
+def test_refused(job: dict[str, Any], device: Device, training: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Failure, match=sentence):
+        on(job, device, **training)
+
+
+@pytest.mark.parametrize(
+    ("per_step", "micro", "processes", "one_by_one", "expected"),
+    [
+        (16, 4, 1, False, Batching(4, 4)),
+        (16, 4, 2, False, Batching(4, 2)),
+        (16, 32, 1, False, Batching(16, 1)),
+        (6, 4, 1, False, Batching(3, 2)),  # 4 would not divide, and the batch is never changed
+        (7, 4, 1, False, Batching(1, 7)),
+        (4, 4, 1, True, Batching(1, 4)),
+        (4, 4, 4, True, Batching(1, 1)),
+    ],
+)
+def test_batching(per_step: int, micro: int, processes: int, one_by_one: bool, expected: Batching) -> None:
+    found = batching(per_step=per_step, micro_batch_size=micro, processes=processes, one_by_one=one_by_one)
+    assert found == expected
+    assert found.micro_batch_size * found.accumulation * processes == per_step
+
+
+def test_a_batch_that_cannot_be_shared() -> None:
+    with pytest.raises(Failure, match="effectiveBatchSize: 10 sequences"):
+        batching(per_step=10, micro_batch_size=1, processes=4, one_by_one=False)

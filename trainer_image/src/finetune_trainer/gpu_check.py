@@ -1,0 +1,214 @@
+"""`python -m finetune_trainer.gpu_check`: prove on a machine with a GPU what only a GPU can run, and measure it.
+
+It makes a model of about 100M parameters and rows that it can learn, runs the trainer on them as a pod would, once
+per way that only exists on GPUs, and checks that each run ends well and that its loss has fallen; then it takes the
+GPU's memory away and checks that the trainer says so with exit code 80. It ends with a table, and 1 if a check failed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune_api.contract import CONFIG_ENV, EXIT_CODES, TERMINATION_LOG_ENV, Outcome
+
+log = logging.getLogger("finetune_trainer.gpu_check")
+
+_LEFT_BYTES = 1 << 30
+"""What the trainer finds of the GPU's memory when it has to run out of it: its context and little more."""
+_FALL = 0.5
+"""By how much the loss has to fall, in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run of the trainer."""
+
+    name: str
+    method: str = "lora"
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = (
+    Case("lora"),
+    Case("lora, not packed", training={"packing": False}),
+    Case("lora, sdpa", training={"attention": "sdpa"}),
+    Case("lora, no checkpointing", training={"gradientCheckpointing": False}),
+    Case("lora, fp16", training={"precision": "fp16", "attention": "sdpa"}),
+    Case("lora, neftune", training={"neftuneAlpha": 5.0}),
+    Case("qlora", method="qlora"),
+    Case("qlora, paged 8-bit", method="qlora", training={"optimizer": "pagedAdamw8bit"}),
+    Case("full", method="full"),
+    Case("full, 8-bit", method="full", training={"optimizer": "adamw8bit"}),
+    Case("full, paged", method="full", training={"optimizer": "pagedAdamw"}),
+    Case("full, fp32", method="full", training={"precision": "fp32", "attention": "sdpa"}),
+)
+
+
+def configuration(case: Case, *, model: Path, rows: Path, work: Path) -> dict[str, Any]:
+    """The `TrainerConfig` of `case`, in its wire form."""
+    training: dict[str, Any] = {
+        "epochs": 2,
+        "learningRate": 2e-4 if case.method == "full" else 2e-3,
+        "effectiveBatchSize": 16,
+        "microBatchSize": 4,
+        "maxSequenceLength": 1024,
+        "packing": True,
+        "scheduler": "cosine",
+        "warmupRatio": 0.05,
+        "optimizer": "adamw",
+        "weightDecay": 0.0,
+        "maxGradNorm": 1.0,
+        "seed": 42,
+        "gradientCheckpointing": True,
+    }
+    return {
+        "contractVersion": 1,
+        "job": {"namespace": "default", "name": "gpu-check", "uid": "gpu-check", "attempt": 1},
+        "workDir": str(work),
+        "port": 0,
+        "accelerator": "gpu",
+        "model": {"source": {"uri": f"file://{model}", "path": str(model)}, "trustRemoteCode": False},
+        "method": case.method,
+        "dataset": {
+            "train": {"uri": f"file://{rows}", "path": str(rows)},
+            "validationFraction": 0.1,
+            "trainOn": "responses",
+            "overlong": "drop",
+            "emptyResponses": "fail",
+        },
+        "adapter": {"rank": 16, "alpha": 32, "dropout": 0.05, "targetModules": ["all-linear"]},
+        "training": training | case.training,
+        "checkpoint": {"intervalSeconds": 600, "keep": 1},
+        "output": {"uri": f"file://{work}/output"},
+    }
+
+
+def make_model(folder: Path) -> None:
+    """A Llama of 8 layers, hidden size 1,024, with random weights and a tokenizer of bytes."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = ["<pad>", "<end>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<pad>")
+    fast.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<end>{% endfor %}" + (
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(alphabet),
+        hidden_size=1024,
+        intermediate_size=2816,
+        num_hidden_layers=8,
+        num_attention_heads=16,
+        num_key_value_heads=4,
+        max_position_embeddings=2048,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+
+
+def make_rows(path: Path, count: int = 2000) -> None:
+    """Questions whose answer repeats a word of theirs."""
+    generator = random.Random(0)
+    words = ["invoice", "parcel", "password", "refund", "crash", "address"]
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(count):
+            word = generator.choice(words)
+            filler = " ".join(generator.choices(["please", "help", "with", "my", "the", "today"], k=20))
+            messages = [
+                {"role": "user", "content": f"{filler} {word}"},
+                {"role": "assistant", "content": f"this is about {word}"},
+            ]
+            file.write(json.dumps({"messages": messages}) + "\n")
+
+
+def run(case: Case, folder: Path, *, model: Path, rows: Path) -> tuple[int, str, Path]:
+    """Exit code and log of the trainer, and its work directory."""
+    work = folder / re.sub(r"[^a-z0-9]+", "-", case.name)
+    work.mkdir()
+    config = work / "config.json"
+    config.write_text(json.dumps(configuration(case, model=model, rows=rows, work=work)), encoding="utf-8")
+    environment = {**os.environ, CONFIG_ENV: str(config), TERMINATION_LOG_ENV: str(work / "termination-log")}
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune_trainer"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, work
+
+
+def judge(code: int, text: str, work: Path) -> tuple[bool, str]:
+    """Whether the run was good, and a line of what was measured."""
+    if code != 0:
+        return False, f"exit code {code}\n{text[-3000:]}"
+    curve = [json.loads(line) for line in (work / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    losses = [line["loss"] for line in curve if "loss" in line]
+    progress = json.loads((work / "run" / "progress.json").read_text(encoding="utf-8"))["progress"]
+    peak = re.search(r"peak GPU memory ([\d.]+) GiB", text)
+    speed = progress.get("tokensPerSecond", 0)
+    measured = f"loss {losses[0]:.3f} -> {losses[-1]:.3f}, {speed:,.0f} tokens/s, peak {peak[1] if peak else '?'} GiB"
+    return losses[-1] < losses[0] - _FALL, measured
+
+
+def out_of_memory(folder: Path, *, model: Path, rows: Path) -> tuple[bool, str]:
+    """With the GPU's memory taken by this process, the trainer must say so, and not something else."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info()
+    taken = torch.empty(max(0, free - _LEFT_BYTES), dtype=torch.uint8, device="cuda")
+    case = Case("out of memory", method="full", training={"packing": False, "microBatchSize": 16})
+    code, text, work = run(case, folder, model=model, rows=rows)
+    del taken
+    torch.cuda.empty_cache()
+    if code != EXIT_CODES[Outcome.OUT_OF_GPU_MEMORY]:
+        return False, f"exit code {code}\n{text[-3000:]}"
+    return True, json.loads((work / "termination-log").read_text(encoding="utf-8"))["message"]
+
+
+def main() -> int:
+    """Run every case. Returns 1 if one failed, 2 without a GPU."""
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    import torch
+
+    if not torch.cuda.is_available():
+        log.error("there is no GPU here: run this on a machine with one")
+        return 2
+    log.info("%s, torch %s", torch.cuda.get_device_name(), torch.__version__)
+    failed = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, rows = folder / "model", folder / "rows.jsonl"
+        make_model(model)
+        make_rows(rows)
+        for case in CASES:
+            good, line = judge(*run(case, folder, model=model, rows=rows))
+            failed += not good
+            log.info("%-24s %s  %s", case.name, "ok  " if good else "FAIL", line)
+        good, line = out_of_memory(folder, model=model, rows=rows)
+        failed += not good
+        log.info("%-24s %s  %s", "out of memory", "ok  " if good else "FAIL", line)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
