@@ -134,6 +134,21 @@ def test_a_lost_node_is_said_and_nothing_is_forced() -> None:
     assert cluster.condition("Trained")["reason"] == "Starting"
 
 
+def test_a_pod_that_outlives_its_grace_period_is_said() -> None:
+    cluster = started(Cluster(settings=SETTINGS))
+    [pod] = cluster.running_pods()
+    cluster.stop_pod(pod)
+    after = cluster.reconcile().after
+    assert after is not None
+    assert after.total_seconds() == 120 + 60
+    cluster.wait(180)
+    cluster.reconcile()
+    assert cluster.condition("Trained")["reason"] == "NotStopping"
+    assert ("NotStopping", f"{cluster.condition('Trained')['message']} [attempt 1]") in cluster.events
+    cluster.settle()
+    assert cluster.phase() == "Succeeded"
+
+
 def test_a_job_without_a_pod_is_said_after_a_minute() -> None:
     cluster = Cluster()
     cluster.reconcile()

@@ -144,7 +144,9 @@ def _running(draft: Draft, pod: Running) -> None:
     attempt = draft.live
     if attempt is not None:
         follow_progress(draft, attempt, pod)
-    if pod.ip and pod.stopping_by is None:
+    if pod.stopping_by is not None:
+        waiting.stopping(draft, pod)
+    elif pod.ip:
         draft.poll = Poll(pod.name, pod.ip, TRAINER_PORT)
 
 

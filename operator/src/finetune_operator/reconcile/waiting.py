@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from finetune_api.conditions import Type
 from finetune_operator.reconcile.draft import Draft
 from finetune_operator.reconcile.ended import End
-from finetune_operator.reconcile.pod_state import Creating, Lost, Refused, Unscheduled
+from finetune_operator.reconcile.pod_state import Creating, Lost, Refused, Running, Unscheduled
 from finetune_operator.reconcile.retry import Cause
 
 IMAGE_PULL = "ImagePull"
+OVERDUE = timedelta(seconds=60)
+"""After the end of a pod's grace period: the kubelet kills within seconds."""
 
 
 def unscheduled(draft: Draft, state: Unscheduled) -> None:
@@ -49,6 +51,21 @@ def refused(draft: Draft, state: Refused) -> End | None:
     cause = Cause.IMAGE_PULL if state.image else Cause.START_TIMEOUT
     message = draft.conditions.of(Type.TRAINED).message
     return End(cause, message, state.reason, finished=draft.now)
+
+
+def stopping(draft: Draft, state: Running) -> None:
+    """Told to stop. One that outlives its grace period is stuck in the kernel or the kubelet: only people can help."""
+    due = (state.stopping_by or draft.now) + OVERDUE
+    if draft.now < due:
+        draft.again_at(due)
+        return
+    draft.conditions.set(
+        Type.TRAINED,
+        False,
+        "NotStopping",
+        f"pod {state.name} should have ended by {state.stopping_by:%Y-%m-%d %H:%M:%S} UTC and has not: look at node "
+        f"{state.node}; the pod is never deleted by force, because it may still write",
+    )
 
 
 def lost(draft: Draft, state: Lost) -> None:
