@@ -58,7 +58,7 @@ def demo() -> None:
 def start_making_the_model() -> subprocess.Popen[str]:
     """In the background: it takes as long as building the images, and needs none of them."""
     command = [sys.executable, "-c", "from e2e.demo.make_model import cached_model; cached_model()"]
-    return start(command, why="making the base model", env=os.environ)
+    return start(command, why="making the base model", env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"})
 
 
 def bring_up_the_cluster() -> dict[str, str]:
@@ -178,9 +178,9 @@ copied to {adapter}
 
 The whole demo took {seconds:.0f} s. Next:
 
-{own}kubectl -n {NAMESPACE} describe ftj {JOB}       # sizing, conditions, metrics, outputs
-kubectl -n {NAMESPACE} delete ftj {JOB}         # the job, its pods and its volume
-make clean                                         # the cluster too
+{own}kubectl -n {NAMESPACE} describe ftj {JOB}    # sizing, conditions, metrics, outputs
+kubectl -n {NAMESPACE} delete ftj {JOB}      # the job, its pods and its volume; the copy above stays
+make clean                                           # the cluster too
 
 In Python:
 
