@@ -123,14 +123,26 @@ def test_killed_then_terminated_then_done(job: dict[str, Any], tmp_path: Path) -
     assert trainer.result().outputs == done.outputs
 
 
-def test_two_processes(job: dict[str, Any], tmp_path: Path) -> None:
+def test_two_processes_stop_and_go_on(job: dict[str, Any], tmp_path: Path) -> None:
+    """DDP: all ranks stop at the same step, and the checkpoint of one run is that of both."""
     job["processes"] = 2
-    job["training"]["packing"] = False
+    job["training"]["epochs"] = 20
+    trainer = launch(job, tmp_path)
+    trainer.until("metrics.jsonl", '"step": 20,')
+    trainer.process.send_signal(signal.SIGTERM)
+    assert trainer.wait() == 82
+    stopped = trainer.result()
+    assert stopped.step is not None
+    assert stopped.step >= 20
+
     trainer = launch(job, tmp_path)
     assert trainer.wait() == 0
-    metrics = trainer.result().metrics
-    assert metrics is not None
-    assert metrics.eval_loss is not None
+    done = trainer.result()
+    assert done.resumed_from_step == stopped.step
+    assert done.metrics is not None
+    assert done.metrics.eval_loss is not None
+    curve = [json.loads(line) for line in (trainer.work / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in curve if "loss" in line] == list(range(1, (done.step or 0) + 1))
 
 
 @pytest.mark.parametrize(

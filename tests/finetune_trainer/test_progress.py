@@ -63,7 +63,7 @@ def test_other_ranks_are_silent(tmp_path: Path) -> None:
 
 
 def test_the_curve_is_cut_back(tmp_path: Path) -> None:
-    curve = MetricsLog(tmp_path / "metrics.jsonl")
+    curve = MetricsLog(tmp_path / "metrics.jsonl", writes=True)
     curve.begin(0)
     curve.append({"step": 0, "evalLoss": 3.0})
     for step in (1, 2, 3):
@@ -75,5 +75,9 @@ def test_the_curve_is_cut_back(tmp_path: Path) -> None:
     assert curve.evaluations() == {0: 3.0}
     curve.append({"step": 0, "evalLoss": 3.0})
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
+    other_rank = MetricsLog(tmp_path / "metrics.jsonl", writes=False)
+    other_rank.begin(0)
+    other_rank.append({"step": 3, "loss": 9.0})
+    assert other_rank.losses() == [1.0, 2.0]
     curve.begin(0)
     assert curve.losses() == []

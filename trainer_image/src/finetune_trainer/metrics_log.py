@@ -15,14 +15,15 @@ from finetune_trainer.digests import sync
 
 
 class MetricsLog:
-    """`path` is None on all ranks but the first, which then keep nothing."""
+    """All ranks read it, as they must decide alike; only one of them `writes`."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path, *, writes: bool) -> None:
         self._path = path
+        self._writes = writes
 
     def begin(self, step: int) -> None:
-        """Forget every line after `step`; those of `step` itself stay but for what is written again."""
-        if self._path is None:
+        """Forget every line after `step`. Those of `step` itself stay, and an evaluation isn't written twice."""
+        if not self._writes:
             return
         kept = [line for line in self._lines() if line["step"] <= step] if step else []
         temporary = self._path.with_suffix(".new")
@@ -31,7 +32,7 @@ class MetricsLog:
 
     def append(self, line: dict[str, Any]) -> None:
         """Add one line with at least a `step`, unless the log already has the same."""
-        if self._path is None:
+        if not self._writes:
             return
         if "evalLoss" in line and any("evalLoss" in old and old["step"] == line["step"] for old in self._lines()):
             return
@@ -40,7 +41,7 @@ class MetricsLog:
 
     def sync(self) -> None:
         """Make what was appended survive a power cut, as the checkpoint does that is written next."""
-        if self._path is not None and self._path.exists():
+        if self._writes and self._path.exists():
             sync(self._path)
 
     def losses(self) -> list[float]:
@@ -52,7 +53,7 @@ class MetricsLog:
         return {line["step"]: line["evalLoss"] for line in self._lines() if "evalLoss" in line}
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        if self._path is None or not self._path.exists():
+        if not self._path.exists():
             return
         for text in self._path.read_text(encoding="utf-8").splitlines():
             try:

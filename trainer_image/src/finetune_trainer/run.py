@@ -55,7 +55,8 @@ def recipe(
     log.info("%s on %s: %s", config.method, device.name, setup)
     compiler.do_without(device)
     export.check_destinations(config)
-    checkpoint.sweep(work.checkpoints)
+    if rank == 0:
+        checkpoint.sweep(work.checkpoints)
 
     # Inputs, pinned at the first start; rows become labelled tokens, packed or not
     with fetching.rank_0_first(work, rank):
@@ -78,7 +79,7 @@ def recipe(
     tuned = methods.trainable(base, config)
 
     # Training, from the newest checkpoint on
-    metrics = MetricsLog(work.metrics if rank == 0 else None)
+    metrics = MetricsLog(work.metrics, writes=rank == 0)
     made_with = checkpoint.fingerprint(
         config, data=prepared.digest, per_step=batch.micro_batch_size * batch.accumulation * config.processes
     )

@@ -27,6 +27,8 @@ from finetune_trainer.progress import Reporter
 from finetune_trainer.rundir import WorkDir
 from finetune_trainer.settings import SCHEDULERS, Batching, Settings
 
+_RANKS_WAIT_SECONDS = 4 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Channels:
@@ -75,6 +77,8 @@ def arguments(config: TrainerConfig, settings: Settings, batching: Batching, *, 
         activation_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
         use_cpu=config.accelerator == "cpu",
         ddp_find_unused_parameters=False,
+        # the other ranks wait while rank 0 writes the result; a real stall is found by the supervisor
+        ddp_timeout=_RANKS_WAIT_SECONDS,
         # what is measured, and who is told: we save, log and report ourselves
         logging_steps=1,
         logging_nan_inf_filter=False,
