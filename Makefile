@@ -44,6 +44,7 @@ generate: .venv ## write the CRD, its copy in the chart, and the API reference
 
 golden: .venv ## rewrite the golden files; the diff is the review
 	GOLDEN=rewrite $(PYTEST) tests -m "not train and not apiserver and not cluster" -q
+	GOLDEN=rewrite $(PYTEST) tests/charts -m apiserver -q
 
 lock: $(FINETUNE_CACHE)/uv-tool ## resolve the lock files anew from pyproject.toml
 	PATH=$(FINETUNE_CACHE)/uv-tool/bin:$$PATH sh requirements/lock.sh

@@ -138,7 +138,7 @@ class TrainingConfig(Schema):
     max_steps: int | None = None
     learning_rate: float
     effective_batch_size: int
-    """Examples per optimizer step. With packing the trainer derives packs per step so that the mean number equals it."""
+    """Examples per optimizer step. Packed, the trainer sets packs per step so that their mean is it."""
     micro_batch_size: int
     """Sequences per device and forward pass; halved by the operator after running out of GPU memory."""
     max_sequence_length: int | None

@@ -1,4 +1,4 @@
-"""`finetune`: the operator, local runs, and what is generated. Subcommands import what they need when they are called."""
+"""`finetune`: the operator, local runs, and what is generated. A subcommand imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import import_module
 COMMANDS = {
     "run": ("finetune_operator.cli.run", "train a FineTuneJob on this machine, without a cluster"),
     "operator": ("finetune_operator.cli.operator", "run the operator"),
-    "crds": ("finetune_operator.cli.crds", "print the CustomResourceDefinition, or check the committed one"),
+    "crds": ("finetune_operator.cli.crds", "write the CustomResourceDefinition and its reference, or check the committed ones"),
 }
 
 
