@@ -76,8 +76,10 @@ def system(cluster_environment: dict[str, str], images: dict[str, str]) -> Kubec
         "settings": settings,
     }
     subprocess.run(
-        ["helm", "upgrade", "--install", "finetune-operator", "charts/finetune-operator"]
-        + ["--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout=5m", "--values=-"],
+        [
+            *("helm", "upgrade", "--install", "finetune-operator", "charts/finetune-operator"),
+            *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout=5m", "--values=-"),
+        ],
         cwd=TREE,
         env=cluster_environment,
         input=json.dumps(values),

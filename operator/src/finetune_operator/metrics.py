@@ -30,9 +30,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._clock = clock
-        Info(f"{PREFIX}_operator_build", "What runs.", registry=self.registry).info(
-            {"version": __version__}
-        )
+        Info(f"{PREFIX}_operator_build", "What runs.", registry=self.registry).info({"version": __version__})
         self.leader = Gauge(f"{PREFIX}_operator_leader", "1 while this process is the leader.", registry=self.registry)
         self._reconcile = Histogram(
             f"{PREFIX}_operator_reconcile_seconds",

@@ -11,7 +11,7 @@ from importlib import import_module
 COMMANDS = {
     "run": ("finetune_operator.cli.run", "train a FineTuneJob on this machine, without a cluster"),
     "operator": ("finetune_operator.cli.operator", "run the operator"),
-    "crds": ("finetune_operator.cli.crds", "write the CustomResourceDefinition and its reference, or check the committed ones"),
+    "crds": ("finetune_operator.cli.crds", "write, or check, the CustomResourceDefinition and its reference"),
 }
 
 
