@@ -20,7 +20,7 @@ def test_figures() -> None:
         tokens_per_second=12345.6,
         eta_seconds=65,
     )
-    assert figures(progress) == "step 30/120  25%  loss 1.235  eval loss 2  12,346 tokens/s  1m05s left"
+    assert figures(progress) == "30/120  25%  loss 1.235  eval 2  12,346 tok/s  ETA 1m05s"
     assert figures(Progress(stage="Loading")) == ""
 
 
@@ -38,8 +38,26 @@ def test_without_a_terminal_a_line_per_stage_and_now_and_then() -> None:
         display.show(None)
         display.show(Progress(stage="Exporting", step=10, max_steps=10, percent=100))
     assert said.getvalue().splitlines() == [
-        "Training: step 1/10  10%",
-        "Training: step 5/10  50%",
-        "Training: step 9/10  90%",
-        "Exporting: step 10/10  100%",
+        "Training: 1/10  10%",
+        "Training: 5/10  50%",
+        "Training: 9/10  90%",
+        "Exporting: 10/10  100%",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_shows_all_figures_at_any_usual_width(width: int) -> None:
+    said = io.StringIO()
+    progress = Progress(
+        stage="Training",
+        step=1000,
+        max_steps=2880,
+        percent=34,
+        loss=0.41871,
+        eval_loss=0.34611,
+        tokens_per_second=12946,
+        eta_seconds=86,
+    )
+    with Display(Console(file=said, force_terminal=True, width=width)) as display:
+        display.show(progress)
+    assert figures(progress) in said.getvalue()

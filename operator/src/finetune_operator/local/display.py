@@ -7,11 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from finetune_api.status import Progress
 
+WIDE = 104
+"""Columns of a terminal that has room for a bar beside the figures."""
 LINE_SECONDS = 10.0
 """At most one line in this time where there is no terminal, and one at each new stage."""
 
@@ -25,14 +27,11 @@ class Display:
         self._stage: str | None = None
         self._line = ""
         self._printed = float("-inf")
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description:<10}")]
+        if console.width >= WIDE:
+            columns += [BarColumn(bar_width=20)]
         self._bar = Bar(
-            SpinnerColumn(),
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
+            *columns, TextColumn("{task.fields[figures]}"), console=console, disable=not console.is_terminal
         )
         self._task = self._bar.add_task("Starting", total=None, figures="")
 
@@ -78,16 +77,16 @@ def figures(progress: Progress) -> str:
     """Step, percent, losses, speed and the time that is left, as far as they are known."""
     parts = []
     if progress.max_steps:
-        parts.append(f"step {progress.step or 0}/{progress.max_steps}")
+        parts.append(f"{progress.step or 0}/{progress.max_steps}")
         parts.append(f"{progress.percent or 0}%")
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.4g}")
     if progress.eval_loss is not None:
-        parts.append(f"eval loss {progress.eval_loss:.4g}")
+        parts.append(f"eval {progress.eval_loss:.4g}")
     if progress.tokens_per_second is not None:
-        parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
+        parts.append(f"{progress.tokens_per_second:,.0f} tok/s")
     if progress.eta_seconds is not None and progress.stage == "Training":
-        parts.append(f"{duration(progress.eta_seconds)} left")
+        parts.append(f"ETA {duration(progress.eta_seconds)}")
     return "  ".join(parts)
 
 
