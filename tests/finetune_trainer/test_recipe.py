@@ -56,6 +56,20 @@ def test_it_learns(job: dict[str, Any], method: str, training: dict[str, Any]) -
     assert progress["tokensPerSecond"] > 0
 
 
+def test_full_fine_tuning_in_bf16_learns_as_in_fp32(job: dict[str, Any], tmp_path: Path) -> None:
+    """At the learning rate that is its default. Rounded to the nearest it learned a tenth of it."""
+    learned = {}
+    for precision in ("fp32", "bf16"):
+        job["training"] |= {"precision": precision, "learningRate": 2e-5, "epochs": 20}
+        done = start(job | {"method": "full", "workDir": str(tmp_path / precision)})
+        assert done.result is not None, done.failure
+        assert done.result.metrics is not None
+        assert done.result.metrics.eval_loss is not None
+        learned[precision] = done.curve[0]["evalLoss"] - done.result.metrics.eval_loss
+    assert learned["fp32"] > 0.3
+    assert learned["bf16"] == pytest.approx(learned["fp32"], rel=0.1)
+
+
 def test_without_validation(job: dict[str, Any]) -> None:
     del job["dataset"]["validationFraction"]
     done = start(job)

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.train
 
 
 def weights(done: Run) -> str:
-    return hashlib.sha256((done.work.output / "adapter_model.safetensors").read_bytes()).hexdigest()
+    (path,) = done.work.output.glob("*.safetensors")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -30,9 +31,12 @@ def whole(job: dict[str, Any], tmp_path: Path) -> Run:
     return done
 
 
-@pytest.mark.parametrize("packing", [True, False])
-def test_stopped_three_times(job: dict[str, Any], tmp_path: Path, packing: bool) -> None:
+@pytest.mark.parametrize(("method", "packing"), [("lora", True), ("lora", False), ("qlora", True), ("full", True)])
+def test_stopped_four_times(job: dict[str, Any], tmp_path: Path, method: str, packing: bool) -> None:
+    job["method"] = method
     job["training"] |= {"packing": packing, "neftuneAlpha": 5.0}
+    if method == "full":
+        job["training"]["precision"] = "bf16"
     whole = start(copy.deepcopy(job) | {"workDir": str(tmp_path / "whole")})
     assert whole.failure is None, whole.failure
 

@@ -75,6 +75,21 @@ def test_optimizers(job: dict[str, Any], device: Device, asked: str, optimizer: 
 
 
 @pytest.mark.parametrize(
+    ("device", "method", "optimizer"),
+    [
+        (A100, "full", "stochastic_adamw"),  # trained in bfloat16: nothing may be lost in rounding
+        (A100, "qlora", "stochastic_adamw"),
+        (A100, "lora", "adamw_torch_fused"),
+        (T4, "full", "adamw_torch_fused"),
+        (CPU, "qlora", "stochastic_adamw"),
+        (CPU, "full", "adamw_torch"),
+    ],
+)
+def test_adamw_by_method(job: dict[str, Any], device: Device, method: str, optimizer: str) -> None:
+    assert on(job, device, method).optimizer == optimizer
+
+
+@pytest.mark.parametrize(
     ("device", "training", "sentence"),
     [
         (T4, {"precision": "bf16"}, "has no bfloat16"),

@@ -15,8 +15,9 @@ DType = Literal["bfloat16", "float16", "float32"]
 _AMPERE = (8, 0)
 _HOPPER = (9, 0)
 
-# transformers' names. adamw's moments are fp32 where the weights are; the paged ones are bitsandbytes', whose
-# moments move to host memory under pressure.
+STOCHASTIC_ADAMW = "stochastic_adamw"
+"""Ours (`optimizer`), for weights in bfloat16. The others are transformers' names."""
+# bitsandbytes'; the moments of the paged ones move to host memory under pressure.
 _OPTIMIZERS = {"adamw8bit": "adamw_bnb_8bit", "pagedAdamw": "paged_adamw_32bit", "pagedAdamw8bit": "paged_adamw_8bit"}
 SCHEDULERS = {
     "cosine": "cosine",
@@ -86,7 +87,7 @@ def settings(config: TrainerConfig, device: Device) -> Settings:
         tf32=device.kind == "cuda" and device.capability >= _AMPERE,
         attention=attention,
         varlen=attention.startswith("flash_attention"),
-        optimizer=_optimizer(config.training, device),
+        optimizer=_optimizer(config.training, device, _trainable(config, precision)),
         pin_memory=device.kind == "cuda",
     )
 
@@ -183,7 +184,9 @@ def _no_attention(asked: str, needs: str, device: Device) -> Failure:
     )
 
 
-def _optimizer(training: TrainingConfig, device: Device) -> str:
+def _optimizer(training: TrainingConfig, device: Device, trainable: DType) -> str:
+    if training.optimizer == "adamw" and trainable == "bfloat16":
+        return STOCHASTIC_ADAMW
     if training.optimizer == "adamw":
         return "adamw_torch_fused" if device.kind == "cuda" else "adamw_torch"
     if device.kind == "cpu" and training.optimizer.startswith("paged"):

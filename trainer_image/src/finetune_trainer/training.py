@@ -4,6 +4,7 @@ a stop at SIGTERM, and progress that can be read from outside.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from contextlib import AbstractContextManager, nullcontext
@@ -22,10 +23,13 @@ from finetune_trainer.checkpoint import Fingerprint
 from finetune_trainer.failure import diverged, interrupted
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.metrics_log import MetricsLog
+from finetune_trainer.optimizer import StochasticAdamW
 from finetune_trainer.pacemaker import Pacemaker, ends_epoch
 from finetune_trainer.progress import Reporter
 from finetune_trainer.rundir import WorkDir
-from finetune_trainer.settings import SCHEDULERS, Batching, Settings
+from finetune_trainer.settings import SCHEDULERS, STOCHASTIC_ADAMW, Batching, Settings
+
+log = logging.getLogger(__name__)
 
 _RANKS_WAIT_SECONDS = 4 * 3600
 
@@ -63,7 +67,7 @@ def arguments(config: TrainerConfig, settings: Settings, batching: Batching, *, 
         learning_rate=training.learning_rate,
         lr_scheduler_type=SCHEDULERS[training.scheduler],
         warmup_steps=ratio if training.warmup_steps is None else training.warmup_steps,
-        optim=settings.optimizer,
+        optim="adamw_torch" if settings.optimizer == STOCHASTIC_ADAMW else settings.optimizer,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         neftune_noise_alpha=training.neftune_alpha,
@@ -111,6 +115,7 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
             train_dataset=train,
             eval_dataset=validation,
             processing_class=tokenizer,
+            optimizer_cls_and_kwargs=_own_optimizer(config, settings, args),
             callbacks=[
                 Pacemaker(
                     interruption=channels.interruption,
@@ -127,10 +132,19 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         self._made_with = made_with
         self._keep = config.checkpoint.keep
         self._fp16 = settings.autocast == "float16"
-        # TRL casts what is trained beside 4-bit weights to bf16, which gradient scaling under fp16 can't take
+        self._trainable = getattr(torch, settings.trainable)
+        self._cast_what_is_trained()
+
+    def _cast_what_is_trained(self) -> None:
+        """TRL casts adapters beside 4-bit weights to bf16, which gradient scaling under fp16 can't take; PEFT casts
+        those of a checkpoint to fp32, with which a resumed run would not be the one that was stopped."""
         for parameter in self.model.parameters():
             if parameter.requires_grad:
-                parameter.data = parameter.data.to(getattr(torch, settings.trainable))
+                parameter.data = parameter.data.to(self._trainable)
+
+    def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_checkpoint(*args, **kwargs)
+        self._cast_what_is_trained()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One optimizer step, or the summary at the end. Raises DIVERGED at the first number that isn't finite."""
@@ -210,6 +224,23 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         if self.args.process_index:
             return nullcontext(checkpoint.temporary(folder, step))
         return checkpoint.writing(folder, step, made_with=self._made_with, keep=self._keep)
+
+
+def _own_optimizer(config: TrainerConfig, settings: Settings, args: Any) -> tuple[type, dict[str, Any]] | None:
+    if settings.optimizer == STOCHASTIC_ADAMW:
+        betas = (args.adam_beta1, args.adam_beta2)
+        return StochasticAdamW, {
+            "lr": args.learning_rate,
+            "betas": betas,
+            "eps": args.adam_epsilon,
+            "seed": config.training.seed,
+        }
+    if settings.trainable == "bfloat16":
+        log.warning(
+            "%s rounds weights in bfloat16 to the nearest, which loses small updates; adamw doesn't",
+            config.training.optimizer,
+        )
+    return None
 
 
 def _random_state() -> tuple[Any, ...]:
