@@ -29,6 +29,7 @@ lint: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/finetune crds --check
+	$(BIN)/python -m docs.generate --check
 
 types: .venv
 	$(BIN)/mypy
@@ -39,8 +40,9 @@ unit: .venv
 e2e: .venv ## only what runs on the real cluster
 	$(PYTEST) e2e -m cluster
 
-generate: .venv ## write the CRD, its copy in the chart, and the API reference
+generate: .venv ## write the CRD, its copy in the chart, the API reference, and the tables in docs/
 	$(BIN)/finetune crds
+	$(BIN)/python -m docs.generate
 
 golden: .venv ## rewrite the golden files; the diff is the review
 	GOLDEN=rewrite $(PYTEST) tests -m "not train and not apiserver and not cluster" -q
