@@ -28,6 +28,7 @@ def size(job: FineTuneJob, nodes: Iterable[Node]) -> Sizing:
         accelerator=row.name,
         count=0 if row.resource is None else 1,
         nodes=1,
+        gpus=0 if row.resource is None else 1,
         micro_batch_size=micro,
         gradient_accumulation_steps=batch.accumulation(micro, effective=effective, packing=packing),
         gradient_checkpointing=row.device == "gpu" if checkpointing is None else checkpointing,
