@@ -67,12 +67,13 @@ def test_the_curve_is_cut_back(tmp_path: Path) -> None:
     curve.begin(0)
     curve.append({"step": 0, "evalLoss": 3.0})
     for step in (1, 2, 3):
-        curve.append({"step": step, "loss": float(step)})
+        curve.append({"step": step, "epoch": step / 4, "loss": float(step)})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
     curve.begin(2)
     assert curve.losses() == [1.0, 2.0]
     assert curve.evaluations() == {0: 3.0}
+    assert curve.epochs() == 0.5
     curve.append({"step": 0, "evalLoss": 3.0})
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
     other_rank = MetricsLog(tmp_path / "metrics.jsonl", writes=False)
@@ -81,3 +82,4 @@ def test_the_curve_is_cut_back(tmp_path: Path) -> None:
     assert other_rank.losses() == [1.0, 2.0]
     curve.begin(0)
     assert curve.losses() == []
+    assert curve.epochs() is None

@@ -45,6 +45,7 @@ def test_it_learns(job: dict[str, Any], method: str, training: dict[str, Any]) -
     assert metrics.eval_loss < before - 0.5
     assert losses(done)[-1] < losses(done)[0] - 0.5
     assert len(losses(done)) == done.result.step
+    assert metrics.final_loss == losses(done)[-1]
     output = done.result.outputs[0]
     assert output.kind == ("model" if method == "full" else "adapter")
     weights = "model.safetensors" if method == "full" else "adapter_model.safetensors"
@@ -53,6 +54,7 @@ def test_it_learns(job: dict[str, Any], method: str, training: dict[str, Any]) -
     progress = json.loads(done.work.progress.read_text())["progress"]
     assert progress["stage"] == "Done"
     assert progress["percent"] == 100
+    assert metrics.epochs == progress["epoch"]
     assert progress["tokensPerSecond"] > 0
 
 

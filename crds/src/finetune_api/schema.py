@@ -47,6 +47,8 @@ class Schema(BaseModel):
         alias_generator=wire_name,
         extra="forbid",
         frozen=True,
+        # JSON has neither, though Python writes and reads them; the API server takes nothing that holds one
+        allow_inf_nan=False,
         populate_by_name=True,
         use_attribute_docstrings=True,
         # the resource has fields called model*, which pydantic would otherwise claim for itself

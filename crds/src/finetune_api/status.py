@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from finetune_api.schema import Schema
 
@@ -25,7 +24,7 @@ class Condition(Schema):
     """Whether it holds."""
     observed_generation: int | None = None
     """The spec's generation that this speaks of."""
-    last_transition_time: datetime
+    last_transition_time: AwareDatetime
     """When status last changed."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
     """The cause, in one CamelCase word."""
@@ -90,7 +89,7 @@ class Progress(Schema):
     """Real (not padding) tokens trained per second."""
     eta_seconds: int | None = None
     """Expected time to the end of training."""
-    last_heartbeat_time: datetime | None = None
+    last_heartbeat_time: AwareDatetime | None = None
     """When the trainer last made a step or changed its stage."""
 
 
@@ -114,11 +113,11 @@ class Attempt(Schema):
     """Counting from 1."""
     job_name: str
     """Name of the batch/v1 Job."""
-    start_time: datetime | None = None
+    start_time: AwareDatetime | None = None
     """When the Job was created."""
-    running_time: datetime | None = None
+    running_time: AwareDatetime | None = None
     """When the trainer of the newest pod started: what a cost is counted from."""
-    finish_time: datetime | None = None
+    finish_time: AwareDatetime | None = None
     """When it ended."""
     outcome: str | None = None
     """How it ended."""
@@ -137,8 +136,12 @@ class Attempt(Schema):
 class Metrics(Schema):
     """What the trainer measured."""
 
+    epochs: float | None = None
+    """Passes over the data."""
     train_loss: float | None = None
     """Mean training loss of the run."""
+    final_loss: float | None = None
+    """Training loss of the last step."""
     eval_loss: float | None = None
     """Loss on the validation rows, at the end."""
     perplexity: float | None = None
@@ -218,7 +221,7 @@ class FineTuneJobStatus(Schema):
     """What the job has used."""
     advice: list[Advice] | None = None
     """What may be worth changing."""
-    start_time: datetime | None = None
+    start_time: AwareDatetime | None = None
     """When the first attempt was created."""
-    completion_time: datetime | None = None
+    completion_time: AwareDatetime | None = None
     """When the job reached its end."""

@@ -48,6 +48,13 @@ class MetricsLog:
         """Training loss of every step, in order."""
         return [line["loss"] for line in self._lines() if "loss" in line]
 
+    def epochs(self) -> float | None:
+        """Passes over the data until the last step; None before the first."""
+        last = None
+        for line in self._lines():
+            last = line.get("epoch", last)
+        return last
+
     def evaluations(self) -> dict[int, float]:
         """Evaluation loss by step; step 0 is the model before training."""
         return {line["step"]: line["evalLoss"] for line in self._lines() if "evalLoss" in line}

@@ -22,7 +22,9 @@ def measured(prepared: Prepared, curve: MetricsLog, *, steps: int) -> Measured:
         first_loss=losses[0] if losses else None,
         eval_loss_before=evaluations.get(0),
         metrics=Metrics(
+            epochs=None if (epochs := curve.epochs()) is None else round(epochs, 4),
             train_loss=statistics.fmean(losses) if losses else None,
+            final_loss=losses[-1] if losses else None,
             eval_loss=eval_loss,
             perplexity=None if eval_loss is None else perplexity(eval_loss),
             train_rows=prepared.train_counts.examples,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from finetune_api.conditions import Type
 from finetune_api.contract import Outcome, Result
 from finetune_api.spec.resources import RetrySpec
-from finetune_api.status import Advice, Attempt, Progress
+from finetune_api.status import Advice, Attempt, Metrics, Progress
 from finetune_operator.reconcile import retry, usage
 from finetune_operator.reconcile.draft import Draft, Step
 from finetune_operator.reconcile.ended import End
@@ -126,17 +126,22 @@ def _take_result(draft: Draft, result: Result) -> None:
         draft.outputs = list(result.outputs)
 
 
-def _all_done(progress: Progress, result: Result | None) -> Progress:
-    """Short runs end between two looks: the last step is known from the result."""
-    step = result.step if result is not None and result.step is not None else progress.max_steps or progress.step
-    measured = result.metrics.eval_loss if result is not None and result.metrics is not None else None
-    return progress.model_copy(
-        update={
-            "stage": "Done",
-            "step": step,
-            "max_steps": step,
-            "percent": 100,
-            "eta_seconds": None,
-            "eval_loss": measured if measured is not None else progress.eval_loss,
-        }
+def _all_done(seen: Progress, result: Result | None) -> Progress:
+    """As it is at the end: the last look may have been long before. What was true of an earlier step alone is left."""
+    step = result.step if result is not None and result.step is not None else seen.max_steps or seen.step
+    metrics = (result.metrics if result is not None else None) or Metrics()
+    last = seen if seen.step == step else Progress()
+    return Progress(
+        stage="Done",
+        step=step,
+        max_steps=step,
+        percent=100,
+        epoch=_first(metrics.epochs, last.epoch),
+        loss=_first(metrics.final_loss, last.loss),
+        eval_loss=_first(metrics.eval_loss, last.eval_loss),
+        last_heartbeat_time=seen.last_heartbeat_time,
     )
+
+
+def _first(*numbers: float | None) -> float | None:
+    return next((number for number in numbers if number is not None), None)

@@ -6,6 +6,8 @@ from finetune_api.status import Cost, Display, Phase, Progress
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _LIVE: frozenset[Phase] = frozenset({"Starting", "Training", "Evaluating", "Exporting"})
+RESTING: frozenset[Phase] = frozenset({"Pending", "Queued", "Suspended", "Succeeded", "Failed"})
+"""Phases in which no trainer runs."""
 
 
 def display(phase: Phase, progress: Progress | None, cost: Cost | None) -> Display | None:
@@ -18,6 +20,13 @@ def display(phase: Phase, progress: Progress | None, cost: Cost | None) -> Displ
         cost=f"${cost.spent_usd:.2f}" if cost is not None and cost.spent_usd is not None else None,
     )
     return shown if shown != Display() else None
+
+
+def at_rest(progress: Progress | None) -> Progress | None:
+    """What still holds when no trainer runs: how far it came, and not how fast it was or when it would have ended."""
+    if progress is None:
+        return None
+    return progress.model_copy(update={"tokens_per_second": None, "eta_seconds": None})
 
 
 def duration(seconds: int) -> str:

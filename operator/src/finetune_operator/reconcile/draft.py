@@ -23,7 +23,7 @@ from finetune_api.status import (
     Sizing,
 )
 from finetune_operator.reconcile.conditions import Conditions
-from finetune_operator.reconcile.display import display
+from finetune_operator.reconcile.display import RESTING, at_rest, display
 from finetune_operator.reconcile.plan import ChildKind, Event, Object, Observed, Patch, Plan, Poll, Ref
 from finetune_operator.settings import Settings
 
@@ -165,12 +165,12 @@ class Draft:
         )
 
     def _status(self) -> dict[str, Any]:
-        return FineTuneJobStatus(
+        status = FineTuneJobStatus(
             observed_generation=self.job.metadata.generation,
             phase=self.phase,
             conditions=self.conditions.all(),
             sizing=self.sizing,
-            progress=self.progress,
+            progress=at_rest(self.progress) if self.phase in RESTING else self.progress,
             display=display(self.phase, self.progress, self.cost),
             attempts=self.attempts or None,
             resolved=self.resolved,
@@ -181,6 +181,8 @@ class Draft:
             start_time=self.start_time,
             completion_time=self.completion_time,
         ).to_json()
+        # A part of which nothing is known yet: an empty object would only look like something.
+        return {name: part for name, part in status.items() if part != {}}
 
 
 def label(child: Object, name: str) -> str | None:
