@@ -28,7 +28,19 @@ def test_unknown_fields_of_a_newer_trainer_are_left() -> None:
     assert parse({"step": 3, "maxSteps": 9, "colour": "blue"}) == Progress(step=3, max_steps=9)
 
 
-@pytest.mark.parametrize("answer", [None, [], "x", {"step": "many"}, {"stage": "Sleeping"}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        "x",
+        {"step": "many"},
+        {"stage": "Sleeping"},
+        {"loss": float("nan")},  # the API server takes no such number
+        {"learningRate": float("inf")},
+        {"lastHeartbeatTime": "2026-01-01T12:00:00"},  # of which time zone?
+    ],
+)
 def test_what_is_no_progress_is_no_answer(answer: Any) -> None:
     with pytest.raises(NoAnswerError):
         parse(answer)

@@ -44,7 +44,14 @@ def said(outcome: Outcome, **more: Any) -> str:
             "out of host memory",
         ),
         # A message of success with a code of failure: the code is what the Job went by.
-        (ended(70, message=said(Outcome.SUCCEEDED)), Outcome.INTERNAL, "(exit code 70)"),
+        (ended(70, message=said(Outcome.SUCCEEDED)), Outcome.INTERNAL, "(exit code 70): its message claims success"),
+        (ended(1, message=said(Outcome.SUCCEEDED)), Outcome.INTERNAL, "(exit code 1): its message claims success"),
+        # An outcome of a later version: its code speaks, and its words are shown.
+        (
+            ended(75, message=json.dumps({"outcome": "Bewitched", "reason": "R", "message": "it says"})),
+            Outcome.TRANSIENT,
+            "(exit code 75): it says",
+        ),
         (ended(None, reason="UnexpectedAdmissionError", message="no GPU left"), Cause.NODE_LOST, "no GPU left"),
         (None, Outcome.OUT_OF_GPU_MEMORY, "failed with exit code 80"),
     ],
@@ -71,12 +78,19 @@ def test_a_failed_job_that_nothing_is_known_of() -> None:
     assert end.message == "Job was active longer than specified deadline"
 
 
-@pytest.mark.parametrize("message", ["", "half of a {", said(Outcome.INTERNAL)])
+@pytest.mark.parametrize("message", ["", "half of a {"])
 def test_exit_code_0_is_a_promise_even_when_its_message_is_lost(message: str) -> None:
     end = how_it_ended(COMPLETE, ended(0, message=message))
     assert end.outcome is Outcome.SUCCEEDED
     assert end.reason == "ResultLost"
     assert end.result is None
+
+
+def test_exit_code_0_with_a_message_of_failure_is_a_failure() -> None:
+    """As of an image whose entry point is a shell script that ends with another command."""
+    end = how_it_ended(COMPLETE, ended(0, message=said(Outcome.BAD_DATA)))
+    assert end.outcome is Outcome.BAD_DATA
+    assert end.message == "it says"
 
 
 def test_the_pod_that_counts_is_not_one_that_was_interrupted() -> None:

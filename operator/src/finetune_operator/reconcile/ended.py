@@ -8,20 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from finetune_api.contract import OUTCOME_OF_EXIT_CODE, Outcome, Result
 from finetune_operator.reconcile.plan import Object
 from finetune_operator.reconcile.pod_state import Ended, PodState
 from finetune_operator.reconcile.retry import OUTCOMES, Cause
+from finetune_operator.reconcile.said import read_result, words
 from finetune_operator.reconcile.status import read_time
 
 # The Job controller: "Container trainer for pod NAMESPACE/NAME failed with exit code 80 matching FailJob rule at ..."
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 # 128 + signal: SIGKILL and SIGTERM, when the trainer did not get to say anything.
 KILLED_CODES = (137, 143)
-LAST_LINES = 5
-"""Of a log that stands in for a termination message: enough for an exception, not enough for a dump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +76,19 @@ def how_it_ended(end: JobEnd, pod: Ended | None) -> End:
     if result is not None and result.outcome is outcome:
         return End(outcome, result.message, result.reason, pod.finished or end.when, result)
     code = "" if pod.exit_code is None else f" (exit code {pod.exit_code})"
-    said = _tail(pod.message)
+    said = words(pod.message)
+    if result is not None and result.outcome is Outcome.SUCCEEDED:
+        said = f"its message claims success all the same: {said}"
     message = f"{OUTCOMES[outcome].why}{code}{': ' + said if said else ''}"
     return End(outcome, message, pod.reason, pod.finished or end.when)
-
-
-def read_result(message: str) -> Result | None:
-    """The trainer's own words; None: this is something else, such as the end of a log."""
-    try:
-        return Result.model_validate_json(message)
-    except ValidationError:
-        return None
 
 
 def _success(end: JobEnd, pod: Ended | None) -> End:
     result = read_result(pod.message) if pod is not None else None
     finished = (pod.finished if pod is not None else None) or end.when
-    if result is not None and result.outcome is Outcome.SUCCEEDED:
-        return End(Outcome.SUCCEEDED, result.message, result.reason, finished, result)
+    if result is not None:
+        # Also where it says something else: an image whose entry point swallows the exit code did not succeed.
+        return End(result.outcome, result.message, result.reason, finished, result)
     # Exit code 0 is a promise that all outputs are verified; only the numbers are lost.
     why = "every output is written and verified, but the trainer's last message was lost; result.json is on the volume"
     return End(Outcome.SUCCEEDED, why, "ResultLost", finished)
@@ -123,8 +115,3 @@ def _of_code(code: int) -> Outcome | Cause:
     if code in KILLED_CODES:
         return Cause.KILLED
     return OUTCOME_OF_EXIT_CODE.get(code, Outcome.INTERNAL)
-
-
-def _tail(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[-LAST_LINES:])[-1000:]

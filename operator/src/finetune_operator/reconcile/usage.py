@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from finetune_api.status import Attempt, Cost
 from finetune_operator.reconcile.draft import Draft
-from finetune_operator.reconcile.ended import read_result
 from finetune_operator.reconcile.pod_state import Ended, Lost, PodState, Running
+from finetune_operator.reconcile.said import read_result
 
 
 @dataclass(frozen=True, slots=True)
