@@ -27,7 +27,7 @@ def on(job: dict[str, Any], device: Device, method: str = "lora", **training: An
     ("device", "method", "weights", "trainable", "autocast", "tf32", "attention", "varlen"),
     [
         (A100, "lora", "bfloat16", "float32", "bfloat16", True, "flash_attention_2", True),
-        (A100, "qlora", "bfloat16", "bfloat16", "bfloat16", True, "flash_attention_2", True),
+        (A100, "qlora", "bfloat16", "float32", "bfloat16", True, "flash_attention_2", True),
         (A100, "full", "bfloat16", "bfloat16", "bfloat16", True, "flash_attention_2", True),
         (H100, "lora", "bfloat16", "float32", "bfloat16", True, "flash_attention_2", True),
         (L4, "lora", "bfloat16", "float32", "bfloat16", True, "sdpa", False),
@@ -37,7 +37,7 @@ def on(job: dict[str, Any], device: Device, method: str = "lora", **training: An
         (T4, "full", "float32", "float32", "float16", False, "sdpa", False),
         (CPU, "lora", "float32", "float32", None, False, "sdpa", False),
         (CPU, "full", "float32", "float32", None, False, "sdpa", False),
-        (CPU, "qlora", "bfloat16", "bfloat16", "bfloat16", False, "sdpa", False),
+        (CPU, "qlora", "bfloat16", "float32", "bfloat16", False, "sdpa", False),
     ],
 )
 def test_defaults(
@@ -78,10 +78,10 @@ def test_optimizers(job: dict[str, Any], device: Device, asked: str, optimizer: 
     ("device", "method", "optimizer"),
     [
         (A100, "full", "stochastic_adamw"),  # trained in bfloat16: nothing may be lost in rounding
-        (A100, "qlora", "stochastic_adamw"),
+        (A100, "qlora", "adamw_torch_fused"),
         (A100, "lora", "adamw_torch_fused"),
         (T4, "full", "adamw_torch_fused"),
-        (CPU, "qlora", "stochastic_adamw"),
+        (CPU, "qlora", "adamw_torch"),
         (CPU, "full", "adamw_torch"),
     ],
 )

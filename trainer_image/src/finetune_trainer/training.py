@@ -136,15 +136,10 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         self._cast_what_is_trained()
 
     def _cast_what_is_trained(self) -> None:
-        """TRL casts adapters beside 4-bit weights to bf16, which gradient scaling under fp16 can't take; PEFT casts
-        those of a checkpoint to fp32, with which a resumed run would not be the one that was stopped."""
+        """TRL casts adapters beside 4-bit weights to bf16, where small updates are lost."""
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(self._trainable)
-
-    def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_checkpoint(*args, **kwargs)
-        self._cast_what_is_trained()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One optimizer step, or the summary at the end. Raises DIVERGED at the first number that isn't finite."""
