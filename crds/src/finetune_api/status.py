@@ -129,6 +129,10 @@ class Attempt(Schema):
     """Step of the checkpoint that it went on from."""
     interruptions: int | None = None
     """Pods lost to eviction, preemption, deletion or a drained node within this attempt."""
+    interruptions_without_progress: int | None = None
+    """How many of them, the last ones, came no further than the run was before."""
+    furthest_step: int | None = None
+    """The furthest step known of it when it was last interrupted, or ended."""
     micro_batch_size: int | None = None
     """Micro-batch of this attempt: halved after running out of GPU memory."""
 

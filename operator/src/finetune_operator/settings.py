@@ -44,8 +44,8 @@ class LimitSettings(Schema):
 
     start_deadline_seconds: Annotated[int, Field(ge=5)] = 900
     """A pod whose container has not started so long after scheduling (missing Secret, image) gives its GPU back."""
-    interruptions_without_progress: Annotated[int, Field(ge=1)] = 10
-    """Pods lost in a row with no new checkpoint before the attempt fails."""
+    interruptions_without_progress: Annotated[int, Field(ge=1, le=100)] = 10
+    """Pods lost in a row that came no further before the attempt fails; likewise lost attempts before the job does."""
     progress_interval_seconds: Annotated[float, Field(ge=1)] = 10
     """At most one status write per job in this time for progress alone."""
     sweep_seconds: Annotated[float, Field(ge=5)] = 300

@@ -178,6 +178,8 @@ class Cluster:
             alive = [pod for pod in pods if pod["status"]["phase"] not in TERMINAL]
             if any(pod["status"]["phase"] == "Succeeded" for pod in pods):
                 self._finish(job, "Complete", "", "")
+            elif failed and not failed[0]["status"].get("containerStatuses"):
+                self._finish(job, "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
             elif failed:
                 code = _code(failed[0])
                 name = f"default/{failed[0]['metadata']['name']}"
@@ -383,7 +385,8 @@ def _finished(job: Thing) -> bool:
 
 
 def _code(pod: Thing) -> int | None:
-    code: int | None = pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"]
+    containers = pod["status"].get("containerStatuses")
+    code: int | None = containers[0]["state"]["terminated"]["exitCode"] if containers else None
     return code
 
 

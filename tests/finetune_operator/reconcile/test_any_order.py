@@ -65,6 +65,17 @@ class AnyOrder(RuleBasedStateMachine):
     def the_trainer_is_killed(self, disrupted: bool) -> None:
         self.cluster.end_pod(self.cluster.running_pods()[0], None, code=137, disrupted=disrupted)
 
+    @precondition(lambda self: self.cluster.live_pods() and not self.running)
+    @rule()
+    def the_node_refuses_the_pod(self) -> None:
+        [pod] = self.cluster.live_pods()
+        pod["status"] = {"phase": "Failed", "reason": "UnexpectedAdmissionError"}
+
+    @precondition(lambda self: self.cluster.live_pods())
+    @rule()
+    def the_pod_vanishes(self) -> None:
+        del self.cluster.pods[self.cluster.live_pods()[0]["metadata"]["name"]]
+
     @precondition(lambda self: self.cluster.live_pods())
     @rule()
     def the_pod_is_deleted(self) -> None:

@@ -48,7 +48,7 @@ def attempts(*outcomes: str, micro: int = 4) -> list[Attempt]:
     ],
 )
 def test_after(outcome: Outcome | Cause, used: int, limit: int, action: Action) -> None:
-    assert after(attempts(*[Outcome.INTERNAL] * used, outcome), limit=limit).action is action
+    assert after(attempts(*[Outcome.INTERNAL] * used, outcome), limit=limit, patience=3).action is action
 
 
 def test_every_outcome_has_a_verdict() -> None:
@@ -56,15 +56,36 @@ def test_every_outcome_has_a_verdict() -> None:
 
 
 def test_one_sequence_cannot_be_halved() -> None:
-    verdict = after(attempts(Outcome.OUT_OF_GPU_MEMORY, micro=1), limit=4)
+    verdict = after(attempts(Outcome.OUT_OF_GPU_MEMORY, micro=1), limit=4, patience=3)
     assert verdict.action is Action.STOP
     assert "one sequence at a time already" in verdict.why
 
 
 def test_disruptions_between_failures_do_not_count() -> None:
     history = attempts("Internal", "NodeLost", "NodeLost", "NodeLost", "Internal")
-    assert after(history, limit=3).action is Action.RETRY
-    assert after(history, limit=2).action is Action.STOP
+    assert after(history, limit=3, patience=9).action is Action.RETRY
+    assert after(history, limit=2, patience=9).action is Action.STOP
+
+
+@pytest.mark.parametrize(
+    ("history", "action"),
+    [
+        ([("NodeLost", None)] * 2, Action.RESUME),
+        ([("NodeLost", None)] * 3, Action.STOP),
+        ([("NodeLost", 5), ("NodeLost", 5), ("NodeLost", 5)], Action.RESUME),  # the first of them came somewhere
+        ([("NodeLost", 5), ("NodeLost", 5), ("NodeLost", None), ("NodeLost", 5)], Action.STOP),
+        ([("NodeLost", 5), ("NodeLost", 5), ("NodeLost", 9), ("NodeLost", 9)], Action.RESUME),
+        ([("NodeLost", None), ("NodeLost", None), ("Internal", None), ("NodeLost", None)], Action.RESUME),
+    ],
+)
+def test_what_costs_nothing_is_bounded_where_it_leads_nowhere(
+    history: list[tuple[str, int | None]], action: Action
+) -> None:
+    ended = [
+        Attempt(number=n, job_name=f"job-a{n}", outcome=outcome, furthest_step=step)
+        for n, (outcome, step) in enumerate(history, 1)
+    ]
+    assert after(ended, limit=4, patience=3).action is action
 
 
 @pytest.mark.parametrize(("ended", "seconds"), [(1, 10), (2, 20), (3, 40), (7, 600), (90, 600)])

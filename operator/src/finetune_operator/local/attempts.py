@@ -52,7 +52,7 @@ class Run:
             self.work.remember(attempt)
             if end.outcome is Outcome.INTERRUPTED or stopping.requests:
                 return end
-            verdict = after(made, limit=limit)
+            verdict = after(made, limit=limit, patience=limit)
             match verdict.action:
                 case Action.FINISH | Action.STOP:
                     return end

@@ -35,6 +35,7 @@ def end_attempt(draft: Draft, attempt: Attempt, end: End, *, pod: Ended | None =
         reason=end.reason or str(end.outcome),
         message=end.message[:MESSAGE_LIMIT],
         resumed_from_step=resumed if resumed is not None else attempt.resumed_from_step,
+        furthest_step=_furthest(draft, attempt, end.result),
     )
     if end.result is not None:
         _take_result(draft, end.result)
@@ -48,7 +49,8 @@ def conclude(draft: Draft) -> Step:
     if newest is None or newest.finish_time is None:
         return Step.GO_ON
     remove_unfinished_jobs(draft)
-    verdict = retry.after(draft.attempts, limit=attempt_limit(draft))
+    patience = draft.settings.limits.interruptions_without_progress
+    verdict = retry.after(draft.attempts, limit=attempt_limit(draft), patience=patience)
     if verdict.action is retry.Action.FINISH:
         _succeed(draft, newest)
         return Step.DONE
@@ -56,7 +58,8 @@ def conclude(draft: Draft) -> Step:
         why = retry.OUTCOMES[retry.read_outcome(newest.outcome)].why
         message = newest.message or why
         if verdict.why != why:
-            message = f"{message}; {verdict.why}" if newest.message else verdict.why
+            more = verdict.why.removeprefix(f"{why}; ") if why in message else verdict.why
+            message = f"{message}; {more}"
         if newest.outcome == Outcome.OUT_OF_GPU_MEMORY and (newest.micro_batch_size or 1) <= 1:
             draft.advice = [*(advice for advice in draft.advice or () if advice != MEMORY_ADVICE), MEMORY_ADVICE]
             message = f"{message}; {MEMORY_ADVICE.message}"
@@ -115,6 +118,15 @@ def _tell_retry(draft: Draft, attempt: Attempt, verdict: retry.Verdict) -> None:
         return
     message = f"attempt {attempt.number} ended: {attempt.message or verdict.why}; next: {verdict.action.value}"
     draft.tell(Event("Warning", "Retrying", message, about=f"attempt {attempt.number}"))
+
+
+def _furthest(draft: Draft, attempt: Attempt, result: Result | None) -> int | None:
+    known = (
+        attempt.furthest_step,
+        result.step if result is not None else None,
+        draft.progress.step if draft.progress is not None else None,
+    )
+    return max((step for step in known if step is not None), default=None)
 
 
 def _take_result(draft: Draft, result: Result) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 
 from finetune_api.conditions import Type
 from finetune_api.names import TRAINER_PORT
 from finetune_api.status import Attempt
-from finetune_operator.reconcile import usage, waiting
+from finetune_operator.reconcile import fruitless, usage, waiting
 from finetune_operator.reconcile.conclude import end_attempt
 from finetune_operator.reconcile.draft import Draft, Step
 from finetune_operator.reconcile.ended import End, JobEnd, how_it_ended, job_end, last_pod
@@ -89,7 +90,9 @@ def _record_pods(draft: Draft, attempt: Attempt, child: Object, states: list[Pod
     use = usage.follow_pods(attempt, states, now=draft.now, stopped_by_us=stopped)
     usage.book(draft, use.booked)
     draft.replace(attempt, running_time=use.running_time, interruptions=use.interruptions or None)
-    if use.interruptions > (attempt.interruptions or 0):
+    lost = use.interruptions - (attempt.interruptions or 0)
+    if lost > 0:
+        _record_reached(draft, attempt, lost, states)
         message = (
             f"attempt {attempt.number} was interrupted ({use.interruptions} so far); its next pod goes on from the "
             "newest checkpoint"
@@ -97,11 +100,20 @@ def _record_pods(draft: Draft, attempt: Attempt, child: Object, states: list[Pod
         draft.tell(Event("Warning", "Interrupted", message, about=f"attempt {attempt.number}"))
 
 
+def _record_reached(draft: Draft, attempt: Attempt, lost: int, states: list[PodState]) -> None:
+    told = draft.progress.step if draft.progress is not None else None
+    step = max((step for step in (told, fruitless.saved_step(states)) if step is not None), default=None)
+    reached = fruitless.interrupted(attempt, lost, step=step, best=fruitless.furthest(draft.attempts))
+    draft.replace(draft.live or attempt, **asdict(reached))
+
+
 def _live(draft: Draft, child: Object, states: list[PodState]) -> End | None:
     """What the newest pod does; an End where the attempt has to be given up."""
-    fruitless = usage.fruitless(states)
-    if fruitless >= draft.settings.limits.interruptions_without_progress:
-        message = f"{fruitless} pods in a row were interrupted without a new checkpoint"
+    lost = (draft.live.interruptions_without_progress if draft.live is not None else None) or 0
+    if lost >= draft.settings.limits.interruptions_without_progress:
+        message = (
+            f"{lost} pods in a row were interrupted and came no further than step {fruitless.furthest(draft.attempts)}"
+        )
         return End(Cause.TOO_MANY_INTERRUPTIONS, message, finished=draft.now)
     match states[-1] if states else None:
         case None:

@@ -12,6 +12,7 @@ from enum import Enum, StrEnum
 
 from finetune_api.contract import Outcome
 from finetune_api.status import Attempt
+from finetune_operator.reconcile import fruitless
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=10)
@@ -74,7 +75,7 @@ OUTCOMES: Mapping[Outcome | Cause, Verdict] = {
     Cause.DEADLINE: Verdict(Action.STOP, counts=True, why="spec.activeDeadlineSeconds has passed"),
     Cause.DELETED: Verdict(Action.RETRY, counts=True, why="the Job was deleted by somebody else"),
     Cause.TOO_MANY_INTERRUPTIONS: Verdict(
-        Action.RETRY, counts=True, why="interrupted again and again without a new checkpoint"
+        Action.RETRY, counts=True, why="interrupted again and again, and came no further"
     ),
     Cause.UNKNOWN: Verdict(Action.RETRY, counts=True, why="the attempt ended, and nothing says why"),
 }
@@ -88,8 +89,11 @@ def read_outcome(text: str | None) -> Outcome | Cause:
     return Cause.UNKNOWN
 
 
-def after(ended: Sequence[Attempt], *, limit: int) -> Verdict:
-    """What follows the last of these attempts, of which at most `limit` may count."""
+def after(ended: Sequence[Attempt], *, limit: int, patience: int) -> Verdict:
+    """What follows the last of these attempts, of which at most `limit` may count.
+
+    Those that cost nothing are bounded too: `patience` of them in a row may come no further than those before.
+    """
     last = ended[-1]
     outcome = read_outcome(last.outcome)
     verdict = OUTCOMES[outcome]
@@ -99,7 +103,16 @@ def after(ended: Sequence[Attempt], *, limit: int) -> Verdict:
     if verdict.counts and verdict.action in (Action.RETRY, Action.ADAPT) and used >= limit:
         tries = "the only attempt" if limit == 1 else f"all {limit} attempts"
         return replace(verdict, action=Action.STOP, why=f"{verdict.why}; {tries} of spec.retry.maxAttempts used")
+    if verdict.action is Action.RESUME:
+        lost = fruitless.in_a_row(ended, [_action(attempt) is Action.RESUME for attempt in ended])
+        if lost >= patience:
+            why = f"{verdict.why}; that was so {lost} times in a row, and the run came no further"
+            return replace(verdict, action=Action.STOP, why=why)
     return verdict
+
+
+def _action(attempt: Attempt) -> Action:
+    return OUTCOMES[read_outcome(attempt.outcome)].action
 
 
 def counts(attempt: Attempt) -> bool:

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from finetune_api.status import Attempt, Cost
 from finetune_operator.reconcile.draft import Draft
 from finetune_operator.reconcile.pod_state import Ended, Lost, PodState, Running
-from finetune_operator.reconcile.said import read_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +61,3 @@ def book(draft: Draft, time: timedelta) -> None:
         draft.cost = (draft.cost or Cost()).model_copy(
             update={"gpu_seconds": round(used + count * time.total_seconds(), 3)}
         )
-
-
-def fruitless(states: Sequence[PodState]) -> int:
-    """Pods in a row, the last ones, that were interrupted with no newer checkpoint than those before them.
-
-    Only pods that are still seen count. A pod that ends itself stays to be seen, and those are the ones that would go
-    on for ever; one that was evicted or deleted is gone, and somebody outside decides about that.
-    """
-    best: int | None = None
-    count = 0
-    for state in states:
-        if not isinstance(state, Ended) or not state.interrupted:
-            continue
-        result = read_result(state.message)
-        step = result.step if result is not None else None
-        if step is not None and (best is None or step > best):
-            best, count = step, 0
-        else:
-            count += 1
-    return count
