@@ -120,6 +120,11 @@ class Store:
             progress=progress if uid == entry.uid else None,
         )
 
+    def jobs_on(self, node: str) -> set[Key]:
+        """The jobs that have a pod on the node. Nodes change rarely: every pod is looked at."""
+        mark = f'"nodeName":{json.dumps(node)}'.encode()
+        return {pod.key for pod in self._entries[POD.name].values() if pod.key is not None and mark in pod.text}
+
     def rivals(self, key: Key, job: Mapping[str, Any]) -> set[Key]:
         """The other jobs of the namespace that write to a destination of this one."""
         found: set[Key] = set()

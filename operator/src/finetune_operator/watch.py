@@ -12,7 +12,7 @@ from typing import Any
 
 import kopf
 
-from finetune_operator.kinds import FINE_TUNE_JOB, Kind
+from finetune_operator.kinds import FINE_TUNE_JOB, NODE, Kind
 from finetune_operator.queue import Queue
 from finetune_operator.reconcile.plan import Key
 from finetune_operator.store import Store, key_of, place_of
@@ -39,8 +39,15 @@ class Watch:
             changed = self._store.remove(kind, place_of(obj), str(obj["metadata"]["uid"]))
         else:
             changed = self._store.put(kind, obj)
+        if not changed:
+            return
+        if kind == NODE:
+            # Whether a node answers is said of its pods' jobs; the pods themselves may change only minutes later.
+            for key in self._store.jobs_on(obj["metadata"]["name"]):
+                self._queue.add(key)
+            return
         key = key_of(kind, obj)
-        if not changed or key is None:
+        if key is None:
             return
         self._queue.add(key)
         if kind == FINE_TUNE_JOB:

@@ -52,6 +52,10 @@ def test_the_schedulers_sentence(sentence: str) -> None:
     admitted = cluster.condition("Admitted")
     assert (admitted["status"], admitted["reason"], admitted["message"]) == ("False", "Unschedulable", sentence)
     assert ("Unschedulable", f"{sentence} [attempt 1]") in cluster.events
+    pod["status"]["conditions"][0]["message"] = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+    cluster.reconcile()
+    assert cluster.condition("Admitted")["message"].startswith("0/4 nodes"), "the newest sentence is shown"
+    assert [reason for reason, _ in cluster.events].count("Unschedulable") == 1
     cluster.wait(100_000)
     assert not has_writes(cluster.plan()), "a pod without a node holds nothing and may wait"
 
