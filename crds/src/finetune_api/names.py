@@ -7,6 +7,7 @@ MANAGED_BY = "finetune-operator"
 JOB_NAME_LABEL = f"{GROUP}/job-name"
 JOB_UID_LABEL = f"{GROUP}/job-uid"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
+ACCELERATOR_LABEL = f"{GROUP}/accelerator"
 
 TRAINER_PORT = 8090
 WORK_DIR = "/work"

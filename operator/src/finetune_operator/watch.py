@@ -43,8 +43,8 @@ class Watch:
             return
         if kind == NODE:
             # Whether a node answers is said of its pods' jobs; the pods themselves may change only minutes later.
-            for key in self._store.jobs_on(obj["metadata"]["name"]):
-                self._queue.add(key)
+            for job in self._store.jobs_on(obj["metadata"]["name"]):
+                self._queue.add(job)
             return
         key = key_of(kind, obj)
         if key is None:

@@ -52,20 +52,21 @@ class Cluster:
         """What the store would show."""
         assert self.job is not None
 
-        def of(kind: str) -> list[Thing]:
-            return copy.deepcopy([thing for (k, _), thing in sorted(self.children.items()) if k == kind])
-
         return Observed(
             job=copy.deepcopy(self.job),
-            jobs=of("Job"),
+            jobs=self.of("Job"),
             pods=copy.deepcopy(sorted(self.pods.values(), key=lambda pod: pod["metadata"]["name"])),
-            claims=of("PersistentVolumeClaim"),
-            config_maps=of("ConfigMap"),
+            claims=self.of("PersistentVolumeClaim"),
+            config_maps=self.of("ConfigMap"),
             nodes=self.nodes,
             rivals=self.rivals,
             progress=self.progress,
             refusal=self.refusal,
         )
+
+    def of(self, kind: str) -> list[Thing]:
+        """The children of a kind."""
+        return copy.deepcopy([thing for (k, _), thing in sorted(self.children.items()) if k == kind])
 
     def plan(self) -> Plan:
         """What the operator would do now."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from finetune_api.contract import Outcome
+from finetune_api.names import ACCELERATOR_LABEL
 from tests.finetune_operator.reconcile.cluster import TERMINAL, Cluster, has_writes
-from tests.finetune_operator.reconcile.objects import finetune_job
+from tests.finetune_operator.reconcile.objects import finetune_job, gpu_node
 
 PASSING = (Outcome.TRANSIENT, Outcome.INTERNAL, Outcome.STALLED, Outcome.OUT_OF_GPU_MEMORY, Outcome.INTERRUPTED)
 
@@ -86,6 +89,10 @@ class AnyOrder(RuleBasedStateMachine):
     def the_job_is_deleted_by_hand(self) -> None:
         self.cluster.delete("Job", self.cluster.live_jobs()[0]["metadata"]["name"])
 
+    @rule(gpu=st.booleans())
+    def the_nodes_change(self, gpu: bool) -> None:
+        self.cluster.nodes = [gpu_node()] if gpu else []
+
     @rule(suspend=st.booleans())
     def the_user_suspends(self, suspend: bool) -> None:
         self.cluster.edit(suspend=suspend)
@@ -94,6 +101,17 @@ class AnyOrder(RuleBasedStateMachine):
     def one_live_attempt(self) -> None:
         assert len(self.cluster.live_jobs()) <= 1
         assert len(self.cluster.live_pods()) <= 1
+
+    @invariant()
+    def what_it_runs_on_is_settled_once(self) -> None:
+        children = [*self.cluster.of("Job"), *self.cluster.of("ConfigMap")]
+        kinds = {child["metadata"]["labels"][ACCELERATOR_LABEL] for child in children}
+        assert len(kinds) <= 1
+        for child in self.cluster.of("ConfigMap"):
+            assert (device_of(child) == "cpu") == (kinds == {"cpu"})
+        if self.cluster.attempts() and kinds:
+            assert self.cluster.job is not None
+            assert {self.cluster.job["status"]["sizing"]["accelerator"]} == kinds
 
     @invariant()
     def an_end_is_an_end(self) -> None:
@@ -201,6 +219,28 @@ def test_a_crash_before_any_write_changes_nothing(incident: Callable[[Cluster], 
     for dies_at in range(writes):
         disturbed, _ = life(incident, dies_at=dies_at)
         assert end_of(disturbed) == end_of(undisturbed), f"died before write {dies_at}"
+
+
+def device_of(config_map: dict[str, Any]) -> str:
+    """What the trainer is told to train on."""
+    return str(json.loads(config_map["data"]["config.json"])["accelerator"])
+
+
+@pytest.mark.parametrize("after", [[], [gpu_node("NVIDIA-H100-80GB-HBM3")]])
+@pytest.mark.parametrize("writes", [0, 1, 2, 3, 4])
+def test_what_it_runs_on_survives_a_crash_and_a_change_of_nodes(writes: int, after: list[dict[str, Any]]) -> None:
+    cluster = Cluster(nodes=(gpu_node("NVIDIA-L4"),))
+    cluster.carry_out(cluster.plan(), writes=writes)
+    cluster.nodes = after
+    cluster.reconcile()
+    [job] = cluster.live_jobs()
+    [config] = cluster.of("ConfigMap")
+    accelerator = job["metadata"]["labels"][ACCELERATOR_LABEL]
+    assert cluster.job is not None
+    assert cluster.job["status"]["sizing"]["accelerator"] == accelerator
+    assert config["metadata"]["labels"][ACCELERATOR_LABEL] == accelerator
+    assert (device_of(config) == "cpu") == (accelerator == "cpu")
+    assert accelerator == "L4" or writes < 2, "what was begun goes on as it was"
 
 
 def test_a_plan_that_was_carried_out_leaves_nothing_to_do() -> None:

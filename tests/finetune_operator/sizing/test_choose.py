@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -127,3 +128,8 @@ def test_amount(text: str | int, number: float) -> None:
 def test_no_amount(text: str) -> None:
     with pytest.raises(ValueError, match="is no quantity"):
         amount(text)
+
+
+@pytest.mark.parametrize("name", [row.name for row in table()])
+def test_an_accelerators_name_can_be_a_label(name: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", name)

@@ -6,19 +6,18 @@ import json
 
 from finetune_api.contract import TrainerConfig
 from finetune_api.job import FineTuneJob
-from finetune_api.names import CONFIG_FILE, attempt_name
-from finetune_operator.children.metadata import Manifest, owned
+from finetune_api.names import CONFIG_FILE
+from finetune_operator.children.metadata import Manifest, of_attempt
 
 CONFIG_KEY = CONFIG_FILE.rpartition("/")[2]
 
 
-def config_map(job: FineTuneJob, config: TrainerConfig) -> Manifest:
+def config_map(job: FineTuneJob, config: TrainerConfig, *, accelerator: str) -> Manifest:
     """Immutable: what an attempt was told is what it did."""
-    number = config.job.attempt
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": owned(job, name=attempt_name(job.metadata.name, number), attempt=number),
+        "metadata": of_attempt(job, config.job.attempt, accelerator=accelerator),
         "immutable": True,
         "data": {CONFIG_KEY: json.dumps(config.to_json(), indent=2, sort_keys=True) + "\n"},
     }

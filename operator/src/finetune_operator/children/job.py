@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from finetune_api.contract import EXIT_CODES, TRAINER_CONTAINER, Outcome
 from finetune_api.job import FineTuneJob
-from finetune_api.names import attempt_name
-from finetune_operator.children.metadata import Manifest, owned
+from finetune_operator.children.metadata import Manifest, of_attempt
 from finetune_operator.children.pod import pod_template
 from finetune_operator.settings import TrainerSettings
 from finetune_operator.sizing.hardware import Hardware
@@ -40,7 +39,7 @@ def attempt_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": owned(job, name=attempt_name(job.metadata.name, attempt), attempt=attempt),
+        "metadata": of_attempt(job, attempt, accelerator=hardware.name),
         "spec": {
             "completions": 1,
             "parallelism": 1,

@@ -6,7 +6,15 @@ from typing import Any
 
 from finetune_api import API_VERSION, KIND
 from finetune_api.job import FineTuneJob
-from finetune_api.names import ATTEMPT_LABEL, JOB_NAME_LABEL, JOB_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from finetune_api.names import (
+    ACCELERATOR_LABEL,
+    ATTEMPT_LABEL,
+    JOB_NAME_LABEL,
+    JOB_UID_LABEL,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    attempt_name,
+)
 
 Manifest = dict[str, Any]
 
@@ -31,6 +39,14 @@ def owner(job: FineTuneJob) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def of_attempt(job: FineTuneJob, number: int, *, accelerator: str) -> dict[str, Any]:
+    """Metadata of a child of one attempt. The label keeps what the job was sized for, should the operator die before
+    status says so: the nodes may have changed when it looks again.
+    """
+    metadata = owned(job, name=attempt_name(job.metadata.name, number), attempt=number)
+    return {**metadata, "labels": {**metadata["labels"], ACCELERATOR_LABEL: accelerator}}
 
 
 def owned(job: FineTuneJob, *, name: str, attempt: int | None = None) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _create_config(draft: Draft, attempt: Attempt, sizing: Sizing) -> None:
         attempt=attempt.number,
         micro_batch_size=attempt.micro_batch_size or 1,
     )
-    draft.create.append(config_map(draft.job, config))
+    draft.create.append(config_map(draft.job, config, accelerator=sizing.accelerator))
 
 
 def _record(draft: Draft, number: int, child: Object | None) -> Attempt:

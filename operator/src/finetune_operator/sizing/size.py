@@ -10,6 +10,7 @@ from finetune_api.spec.training import TrainingSpec
 from finetune_api.status import Sizing
 from finetune_operator.sizing import batch, choose, defaults
 from finetune_operator.sizing.choose import Node
+from finetune_operator.sizing.hardware import Hardware
 
 
 def size(job: FineTuneJob, nodes: Iterable[Node]) -> Sizing:
@@ -18,7 +19,11 @@ def size(job: FineTuneJob, nodes: Iterable[Node]) -> Sizing:
     Raises:
         SizingError: nothing fits; the text says why and what would.
     """
-    row = choose.accelerator(job.spec.resources or ResourcesSpec(), nodes)
+    return size_on(choose.accelerator(job.spec.resources or ResourcesSpec(), nodes), job)
+
+
+def size_on(row: Hardware, job: FineTuneJob) -> Sizing:
+    """The same when the accelerator is settled."""
     training = job.spec.training or TrainingSpec()
     packing = defaults.PACKING if training.packing is None else training.packing
     effective = batch.effective_batch_size(training.effective_batch_size)
