@@ -66,9 +66,15 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         ("namespaces:\n- fine\n- Not Fine\n", {}, ("settings.yaml:3: namespaces[1]:",)),
         ("log_level: debug", {}, ("settings.yaml:1: log_level: no such setting",)),
         ("trainer:\n  imag: x\n", {}, ("settings.yaml:2: trainer.imag: no such setting",)),
-        ("trainer: {image: a, image: b}", {}, ("line 1: trainer.image: is given twice",)),
+        ("trainer: {image: a, image: b}", {}, ("settings.yaml:1: trainer.image: is given twice",)),
         ("[1]", {}, ("settings.yaml:1: must be a mapping",)),
-        ("a: [", {}, ("is not YAML", "line 1")),
+        ("a: [", {}, ("settings.yaml:1: is not YAML",)),
+        ("workers: 1\nlogLevel:\tdebug", {}, ("settings.yaml:2: is not YAML", "'\\t'")),
+        ("? [a]\n: 1", {}, ("settings.yaml:1: is not YAML",)),
+        ("trainer: !!python/name:os.system x", {}, ("settings.yaml:1: is not YAML",)),
+        ("logLevel: 2026-02-30", {}, ("settings.yaml: is not YAML", "day is out of range")),
+        ("a: &a [*a]", {}, ("settings.yaml: an anchor contains itself",)),
+        ("workers: .nan", {}, ("settings.yaml:1: workers:",)),
         ("trainer: 3", {"FINETUNE_TRAINER__IMAGE": "x"}, ("FINETUNE_TRAINER__IMAGE: trainer of the settings file",)),
         ("", {"FINETUNE_WORKERS": "many"}, ("FINETUNE_WORKERS: workers:", "valid integer")),
         ("", {"FINETUNE_LOG_LEVL": "debug"}, ("FINETUNE_LOG_LEVL: no such setting; did you mean FINETUNE_LOG_LEVEL?",)),
@@ -84,6 +90,7 @@ def test_a_wrong_setting_is_named_with_its_place(
         load(write(tmp_path, text), environ)
     for part in said:
         assert part in str(caught.value)
+    assert "\n" not in str(caught.value), "a line of the pod's log"
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -52,14 +52,23 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: is not YAML: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        raise SettingsError(f"{path}{line}: is not YAML: {error.problem or error.context}") from None
+    # The last two: a date that there is not, such as 2026-02-30, and a document without end.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if data is None:
         return {}, {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path}:1: must be a mapping of settings, such as `logLevel: debug`")
     lines: dict[Path_, int] = {}
-    _number(node, (), lines)
+    try:
+        _number(node, (), lines)
+    except RecursionError:
+        raise SettingsError(f"{path}: an anchor contains itself") from None
+    except SettingsError as error:
+        raise SettingsError(f"{path}:{error}") from None
     return data, lines
 
 
@@ -70,7 +79,7 @@ def _number(node: yaml.Node | None, at: Path_, lines: dict[Path_, int]) -> None:
                 here = (*at, str(key.value))
                 if here in lines:
                     # YAML says nothing about it and the last one would win in silence
-                    raise SettingsError(f"line {key.start_mark.line + 1}: {_field(here)}: is given twice")
+                    raise SettingsError(f"{key.start_mark.line + 1}: {_field(here)}: is given twice")
                 lines[here] = key.start_mark.line + 1
                 _number(value, here, lines)
         case yaml.SequenceNode():
