@@ -17,8 +17,8 @@ INTRODUCTION = f"""<!-- Generated from the models in crds/src/finetune_api by `m
 `{KIND}`, `{API_VERSION}`, short name `ftj`. `kubectl explain ftj.spec` says the same.
 
 A job's name is a DNS label of at most {MAX_NAME_LENGTH} characters. Only {" and ".join(f"`{m}`" for m in MUTABLE)}
-of spec may change once the job exists: what ran is what the spec says. Only what is marked *required* must be given;
-what is left out is worked out by the operator, which shows it in status.
+of spec may change once the job exists: what ran is what the spec says. Only what is marked *required* must be given.
+With all that was left out filled in, the trainer's configuration is in the ConfigMap `NAME-a1` of the first attempt.
 """
 
 

@@ -61,7 +61,7 @@ CROSS_FIELD_RULES = (
 
 
 class FineTuneJobSpec(Schema):
-    """What to fine-tune, on what, how, and what becomes of the result."""
+    """What to fine-tune, on what, how, and what becomes of the result. What is not done yet is refused by name."""
 
     rules: ClassVar[tuple[Rule, ...]] = CROSS_FIELD_RULES
 
@@ -84,7 +84,7 @@ class FineTuneJobSpec(Schema):
     pod_template: PodTemplate | None = None
     """What may be said about the training pod."""
     image: ImageRef | None = None
-    """Trainer image; left out: the operator's."""
+    """Trainer image; left out: that of the operator's settings."""
     storage: StorageSpec | None = None
     """The volume of checkpoints and outputs."""
     evaluation: EvaluationSpec | None = None
@@ -100,6 +100,6 @@ class FineTuneJobSpec(Schema):
     suspend: bool | None = None
     """Stop after writing a checkpoint and give the hardware back, until it is false again."""
     active_deadline_seconds: Seconds | None = None
-    """Fail the job when it has been active (not suspended or queued) for longer."""
+    """Fail the job when it has been active for longer, since its start or the end of its last suspension."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=315_360_000)] | None = None
-    """Delete the job so long after it has finished; left out: never. Under GitOps a deleted job is trained again."""
+    """Delete the job and, if not retained, its volume so long after its end; left out: never. GitOps trains it anew."""

@@ -91,7 +91,7 @@ class DatasetSpec(Schema):
     mix: Annotated[list[MixedData], Field(max_length=8)] | None = None
     """General data mixed in, against catastrophic forgetting."""
     quality: DataQuality | None = None
-    """Deduplication and length filters."""
+    """What is done about rows that would harm."""
 
 
 class TestData(Schema):

@@ -47,7 +47,7 @@ class ClaimDestination(Schema):
         str,
         Field(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"),
     ]
-    """Folder on the claim, which must not hold another job's result."""
+    """Folder on the claim, which must be empty or not there yet."""
 
 
 class Destination(Schema):

@@ -10,18 +10,18 @@ from finetune_api.schema import Name, Quantity, Schema, Seconds
 
 
 class ResourcesSpec(Schema):
-    """Hardware and limits. What is left out is worked out and shown in status.sizing."""
+    """Hardware and limits. What the job runs on is shown in status.sizing."""
 
     accelerator: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Kind of accelerator, a name of the hardware table such as A100-80GB or L4, or cpu; left out: chosen."""
+    """Kind of accelerator, such as A100-80GB, or cpu; left out: the largest GPU of any node, or cpu where none is."""
     count: Annotated[int, Field(ge=0, le=1024)] | None = None
-    """Accelerators per node; left out: chosen."""
+    """Accelerators per node; left out: 1, or 0 on CPUs."""
     nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Number of nodes; left out: chosen."""
+    """Number of nodes; left out: 1."""
     cpu: Quantity | None = None
-    """CPU request of the training pod, such as 8 or 500m."""
+    """CPU request of the training pod, such as 8 or 500m; left out: the operator's setting."""
     memory: Quantity | None = None
-    """Memory request and limit of the training pod, such as 64Gi."""
+    """Memory request and limit of the training pod, such as 64Gi; left out: the operator's setting."""
     max_cost_usd: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Refuse a plan that is expected to cost more, in US dollars."""
     max_duration_seconds: Seconds | None = None

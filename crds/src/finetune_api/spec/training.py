@@ -40,7 +40,7 @@ class DPOSpec(Schema):
 
 
 class TrainingSpec(Schema):
-    """Hyperparameters. What is left out takes the method's usual value, shown in status."""
+    """Hyperparameters. Each says what it is when it is left out."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -77,7 +77,7 @@ class TrainingSpec(Schema):
     seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
     """Seed of data order, splits, dropout and new weights; left out: 42."""
     micro_batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    """Sequences that one GPU takes at once; left out: chosen. Gradient accumulation makes up the effective batch."""
+    """Sequences that one GPU takes at once; left out: 1, or without packing up to 8. Accumulation makes up the rest."""
     gradient_checkpointing: bool | None = None
     """Recompute activations in the backward pass: a third more time, much less memory; left out: true on GPUs."""
     attention: Attention | None = None
@@ -85,7 +85,7 @@ class TrainingSpec(Schema):
     loss_kernel: Literal["eager", "chunked", "liger"] | None = None
     """How the cross-entropy is computed."""
     precision: Precision | None = None
-    """Arithmetic of the passes; left out: bf16 where the hardware has it, else fp16; fp32 on CPUs."""
+    """Arithmetic of the passes; left out: bf16 where the GPU has it, else fp16; on CPUs fp32, and bf16 for qlora."""
     sharding: Literal["none", "ddp", "fsdp"] | None = None
     """How several GPUs share the work."""
     neftune_alpha: Annotated[float, Field(gt=0, le=1000)] | None = None
