@@ -13,6 +13,7 @@ from finetune_api.spec import FineTuneJobSpec
 from finetune_operator.children.source import SourceError, parse
 from finetune_operator.reconcile.conclude import fail
 from finetune_operator.reconcile.draft import Draft, Step
+from finetune_operator.reconcile.sense import nonsense
 from finetune_operator.reconcile.support import unsupported
 
 
@@ -24,7 +25,7 @@ def validate(draft: Draft) -> Step:
     if sentences:
         fail(draft, "Unsupported", "; ".join(sentences))
         return Step.DONE
-    sentences = list(_bad_sources(draft.job.spec))
+    sentences = [*_bad_sources(draft.job.spec), *nonsense(draft.job)]
     if sentences:
         fail(draft, "InvalidSpec", "; ".join(sentences))
         return Step.DONE
