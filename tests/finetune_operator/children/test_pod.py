@@ -75,16 +75,24 @@ def test_a_data_set_with_a_token_of_its_own() -> None:
     assert "HF_TOKEN" not in env
 
 
-def test_the_operators_environment_is_overridden_by_the_jobs_and_neither_breaks_the_contract() -> None:
-    changes = {"podTemplate": {"env": [{"name": "A", "value": "job"}, {"name": "B", "value": "job"}]}}
+def environment(changes: dict[str, Any], **settings: str) -> dict[str, str]:
+    """The container's, under this setting of the operator."""
     hardware = find("cpu")
     assert hardware is not None
-    settings = TrainerSettings(env={"A": "operator", "C": "operator", "HOME": "/root", "OMP_NUM_THREADS": "99"})
-    manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=0, settings=settings)
-    env = {var["name"]: var["value"] for var in manifest["spec"]["template"]["spec"]["containers"][0]["env"]}
+    trainer = TrainerSettings(env=settings)
+    manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=0, settings=trainer)
+    return {var["name"]: var["value"] for var in manifest["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+
+def test_the_operators_environment_is_overridden_by_the_jobs_and_neither_breaks_the_contract() -> None:
+    own = [{"name": name, "value": "job"} for name in ("A", "B", "XDG_CACHE_HOME")]
+    changes = {"podTemplate": {"env": own}, "resources": {"cpu": "0.5"}}
+    env = environment(changes, A="operator", C="operator", HOME="/root")
     assert (env["A"], env["B"], env["C"]) == ("job", "job", "operator")
     assert env["HOME"] == "/work/home"
+    assert env["XDG_CACHE_HOME"] == "job", "the schema lets it be set, so it must not be ignored"
     assert env["OMP_NUM_THREADS"] == "1"
+    assert environment(changes, OMP_NUM_THREADS="9")["OMP_NUM_THREADS"] == "9"
 
 
 @pytest.mark.parametrize(("accelerator", "limit"), [("cpu", None), ("L4", "1"), ("nvidia-gpu", "1")])

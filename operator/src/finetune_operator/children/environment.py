@@ -14,22 +14,24 @@ from finetune_operator.sizing.quantity import amount
 
 
 def environment(job: FineTuneJob, *, cpu: Quantity, extra: dict[str, str]) -> list[dict[str, Any]]:
-    """The operator's setting `extra`, then the job's own, then what the contract needs: the later wins."""
+    """Defaults, the operator's setting `extra`, the job's own, and what the contract needs: the later wins."""
     own = (job.spec.pod_template.env if job.spec.pod_template else None) or []
-    given = {name: _plain(name, value) for name, value in extra.items()} | {var.name: _given(var) for var in own}
-    return list((given | _contract(job, cpu)).values())
+    given = _defaults(cpu) | extra
+    plain = {name: _plain(name, value) for name, value in given.items()} | {var.name: _given(var) for var in own}
+    return list((plain | _contract(job)).values())
 
 
-def _contract(job: FineTuneJob, cpu: Quantity) -> dict[str, dict[str, Any]]:
-    # The root file system is read-only, and what is downloaded is worth keeping: caches live in the work directory.
-    plain = {
-        CONFIG_ENV: CONFIG_FILE,
-        "HOME": f"{WORK_DIR}/home",
-        "HF_HOME": f"{WORK_DIR}/cache/huggingface",
+def _defaults(cpu: Quantity) -> dict[str, str]:
+    return {
         "XDG_CACHE_HOME": f"{WORK_DIR}/cache",
         # Else each library starts a thread per core of the node, however little of it the pod was given.
         "OMP_NUM_THREADS": str(max(1, ceil(amount(cpu)))),
     }
+
+
+def _contract(job: FineTuneJob) -> dict[str, dict[str, Any]]:
+    # The root file system is read-only, and what is downloaded is worth keeping: caches live in the work directory.
+    plain = {CONFIG_ENV: CONFIG_FILE, "HOME": f"{WORK_DIR}/home", "HF_HOME": f"{WORK_DIR}/cache/huggingface"}
     found = {name: _plain(name, value) for name, value in plain.items()}
     model, data = job.spec.model.token_secret_ref, job.spec.dataset.train.token_secret_ref
     if model is not None:
