@@ -16,10 +16,12 @@ from docs import generate
 from finetune_api import manifest
 from finetune_api.job import FineTuneJob
 from finetune_api.spec import FineTuneJobSpec
+from finetune_operator.children import pod
 from finetune_operator.cli import run as run_command
-from finetune_operator.reconcile.retry import OUTCOMES
+from finetune_operator.reconcile.retry import FIRST_BACKOFF, LONGEST_BACKOFF, OUTCOMES
 from finetune_operator.reconcile.support import unsupported
 from finetune_operator.settings import Settings
+from finetune_trainer import progress
 from finetune_trainer.data.formats import FORMATS, choose
 from finetune_trainer.data.row import Row
 from tests import documents
@@ -179,8 +181,31 @@ def test_every_reason_to_fail_or_to_wait_is_told() -> None:
     waits = set(re.findall(r'_wait\(draft, "(\w+)"', source))
     waits |= set(re.findall(r'conditions\.set\(\s*Type\.(?:ADMITTED|TRAINED),\s*False,\s*"(\w+)"', source))
     quiet = {"Creating", "Scheduling", "Starting", "Suspended"}  # steps of a normal start
-    outcomes = {str(outcome) for outcome in OUTCOMES} - {"Succeeded", "NodeLost"}
+    outcomes = {str(outcome) for outcome in OUTCOMES} - {"Succeeded"}
     assert (ends | outcomes | waits) - quiet <= _troubles()
+
+
+def test_deadlines_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|.*\|$", (TOP / "docs/reliability.md").read_text(), re.MULTILINE)
+    told = {what.partition(",")[0]: when for what, when in rows}
+    silent = {stage.lower(): seconds / 60 for stage, seconds in progress._SILENCE.items()}
+    liveness: dict[str, Any] = pod.LIVENESS
+    unanswered = liveness["periodSeconds"] * liveness["failureThreshold"] / 60
+    assert told["loading"].startswith(f"{silent['loading'] / 60:.0f} hours")
+    assert told["exporting"] == f"{silent['exporting'] / 60:.0f} hours"
+    assert told["evaluating"] == f"{silent['evaluating']:.0f} minutes"
+    least = f"at least {progress._STALL_LEAST / 60:.0f} minutes"
+    assert told["training"] == (
+        f"{progress._STALL_STEPS} median steps, {least}; {silent['training']:.0f} minutes in the first steps"
+    )
+    assert told["the trainer does not answer the kubelet"] == f"{unanswered:.0f} minutes"
+    settings = Settings()
+    assert told["on a node"].endswith(f" {settings.limits.start_deadline_seconds} s")
+    assert told["asked to stop"].endswith(f" {settings.trainer.termination_grace_seconds} s")
+    text = (TOP / "docs/reliability.md").read_text()
+    first, longest = FIRST_BACKOFF.total_seconds(), LONGEST_BACKOFF.total_seconds() / 60
+    assert f"are {first:.0f} seconds, then twice as" in text
+    assert f"at most {longest:.0f} minutes" in text
 
 
 def test_finetune_run_takes_what_local_runs_says() -> None:
