@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
         ("no-data", {"dataset": {"train": {"source": "pvc://inputs/none.jsonl"}}}, "NotFound", ["none.jsonl"]),
         ("broken-line", {"dataset": {"train": {"source": "pvc://inputs/broken.jsonl"}}}, "BadData", ["line 7"]),
         ("no-rows", {"dataset": {"train": {"source": "pvc://inputs/empty.jsonl"}}}, "BadData", ["empty.jsonl"]),
-        ("mixed", {"dataset": {"train": {"source": "pvc://inputs/mixed.jsonl"}}}, "BadData", ["row 5", "alpaca"]),
+        ("mixed", {"dataset": {"train": {"source": "pvc://inputs/mixed.jsonl"}}}, "BadData", ["row 5", "one format"]),
     ],
 )
 def test_what_only_the_trainer_can_see(
@@ -94,8 +94,8 @@ def waiting(kube: Kubectl, name: str, words: str, *, seconds: float) -> None:
 
 
 def test_a_missing_secret_is_said_and_gives_the_gpu_back(kube: Kubectl, inputs: Inputs) -> None:
-    ref = {"name": "no-such-secret", "key": "token"}
-    submit(kube, finetune_job("no-secret", model={"tokenSecretRef": ref}))
+    model = {"source": "hf://org/gated", "tokenSecretRef": {"name": "no-such-secret", "key": "token"}}
+    submit(kube, finetune_job("no-secret", model=model))
     waiting(kube, "no-secret", 'secret "no-such-secret" not found', seconds=60)
     job = finished(kube, "no-secret", seconds=START_DEADLINE_SECONDS + 60)
     assert 'secret "no-such-secret" not found' in condition(job, "Failed")["message"]

@@ -142,7 +142,7 @@ JOB_GAUGES = {
     "completion_timestamp_seconds": "When the job reached its end.",
     "heartbeat_timestamp_seconds": "When the trainer last made a step.",
 }
-HOLDING_PHASES = frozenset({"Training", "Evaluating", "Exporting"})
+HOLDING_PHASES = frozenset({"Starting", "Training", "Evaluating", "Exporting"})
 
 
 def job_values(status: Mapping[str, Any]) -> dict[str, float]:

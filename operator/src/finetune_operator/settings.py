@@ -36,7 +36,7 @@ class StorageSettings(Schema):
     size: Quantity = "50Gi"
     """Size of the volume."""
     storage_class_name: Name | None = None
-    """StorageClass; None: the cluster's default."""
+    """StorageClass; left out: the cluster's default."""
 
 
 class LimitSettings(Schema):
