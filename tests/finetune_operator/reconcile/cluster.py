@@ -189,10 +189,14 @@ class Cluster:
                 )
                 self._finish(job, "Failed", "PodFailurePolicy", message)
             elif job["spec"].get("suspend"):
+                job["status"] = {"conditions": [{"type": "Suspended", "status": "True"}]}
                 for pod in alive:
                     self.stop_pod(pod)
-            elif not alive:
-                self._make_pod(job)
+            else:
+                job["status"].pop("conditions", None)
+                job["status"].setdefault("startTime", stamp(self.now))
+                if not alive:
+                    self._make_pod(job)
         for pod in [p for p in self.pods.values() if p["metadata"].get("deletionTimestamp")]:
             if pod["status"]["phase"] in TERMINAL:
                 del self.pods[pod["metadata"]["name"]]
@@ -382,7 +386,8 @@ def _step(pod: Thing) -> int:
 
 
 def _finished(job: Thing) -> bool:
-    return any(condition["status"] == "True" for condition in job["status"].get("conditions", []))
+    conditions = job["status"].get("conditions", [])
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
 def _code(pod: Thing) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,10 @@ class AnyOrder(RuleBasedStateMachine):
     def one_live_attempt(self) -> None:
         assert len(self.cluster.live_jobs()) <= 1
         assert len(self.cluster.live_pods()) <= 1
+
+    @invariant()
+    def reasons_are_words(self) -> None:
+        assert all(re.fullmatch("[A-Z][A-Za-z]+", reason) for reason, _ in self.cluster.events)
 
     @invariant()
     def what_it_runs_on_is_settled_once(self) -> None:
@@ -219,6 +224,8 @@ def test_a_crash_before_any_write_changes_nothing(incident: Callable[[Cluster], 
     for dies_at in range(writes):
         disturbed, _ = life(incident, dies_at=dies_at)
         assert end_of(disturbed) == end_of(undisturbed), f"died before write {dies_at}"
+        assert len(set(disturbed.events)) == len(disturbed.events), "nothing is told twice"
+        assert set(disturbed.events) <= set(undisturbed.events)
 
 
 def device_of(config_map: dict[str, Any]) -> str:

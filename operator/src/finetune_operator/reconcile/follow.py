@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from finetune_api.conditions import Type
 from finetune_api.names import TRAINER_PORT
@@ -26,6 +26,7 @@ from finetune_operator.reconcile.pod_state import (
 )
 from finetune_operator.reconcile.progress import follow_progress
 from finetune_operator.reconcile.retry import OUTCOMES, Cause
+from finetune_operator.reconcile.status import read_time
 
 SETTLE = timedelta(seconds=15)
 """Watches of different kinds run apart: so long one may lag behind the other before absence means that it is gone."""
@@ -139,7 +140,7 @@ def _live(draft: Draft, child: Object, states: list[PodState]) -> End | None:
 def _no_pod(draft: Draft, child: Object) -> None:
     draft.phase = "Starting"
     attempt = draft.live
-    since = attempt.start_time if attempt is not None else None
+    since = _begun(draft, child)
     name = child["metadata"]["name"]
     if since is not None and not child["spec"].get("suspend") and attempt is not None and not attempt.interruptions:
         if draft.now >= since + NO_POD:
@@ -149,6 +150,18 @@ def _no_pod(draft: Draft, child: Object) -> None:
         draft.again_at(since + NO_POD)
     draft.conditions.set(Type.ADMITTED, False, "Creating", f"Job {name} makes its pod")
     draft.conditions.set(Type.TRAINED, False, "Starting")
+
+
+def _begun(draft: Draft, child: Object) -> datetime | None:
+    """Since when the Job has had to make a pod: after a suspension its controller counts anew."""
+    status = child.get("status") or {}
+    held = any(
+        each.get("type") == "Suspended" and each.get("status") == "True" for each in status.get("conditions") or ()
+    )
+    if held or draft.before.phase == "Suspended":
+        return draft.now  # being resumed
+    begun = read_time(status.get("startTime"))
+    return begun or (draft.live.start_time if draft.live is not None else None)
 
 
 def _running(draft: Draft, pod: Running) -> None:
