@@ -42,6 +42,7 @@ def test_what_may_be_meant(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
+        ({"podTemplate": {"labels": {"job-name": "x"}}}, "spec.podTemplate.labels[job-name]: Kubernetes itself"),
         (volumes("/mnt/../work"), "volumes[0].mountPath: /mnt/../work must not lead out of /mnt/"),
         (volumes("/mnt/a/.."), "must not lead out"),
         (volumes("/mnt/."), "must be a path below /mnt/"),

@@ -13,11 +13,22 @@ from finetune_operator.sizing.quantity import amount
 LEAST_MEMORY = "256Mi"
 """Python with its training libraries takes more before it has loaded anything; less is a unit that was forgotten."""
 LEAST_STORAGE = "1Mi"
+BATCH_LABELS = frozenset(
+    {"job-name", "controller-uid", "batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid"}
+)
 
 
 def nonsense(job: FineTuneJob) -> list[str]:
     """A sentence for everything that cannot be meant so."""
-    return [*_mounts(job), *_destinations(job), *_quantities(job)]
+    return [*_labels(job), *_mounts(job), *_destinations(job), *_quantities(job)]
+
+
+def _labels(job: FineTuneJob) -> Iterator[str]:
+    """Of another value the API server refuses the whole Job, in a page of text."""
+    labels = (job.spec.pod_template.labels if job.spec.pod_template else None) or {}
+    for name in labels:
+        if name in BATCH_LABELS:
+            yield f"spec.podTemplate.labels[{name}]: Kubernetes itself gives the pods of a Job this label; remove it"
 
 
 def _mounts(job: FineTuneJob) -> Iterator[str]:
