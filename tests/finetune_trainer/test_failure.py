@@ -10,6 +10,8 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 from finetune_api.contract import Outcome
 from finetune_trainer.failure import Failure, from_exception
 
+OOM = Outcome.OUT_OF_GPU_MEMORY
+
 
 class OutOfMemoryError(RuntimeError):
     """As torch's."""
@@ -32,10 +34,12 @@ def caused(inner: BaseException) -> Exception:
 @pytest.mark.parametrize(
     ("error", "outcome", "says"),
     [
-        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), Outcome.OUT_OF_GPU_MEMORY, "20.00 MiB"),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), Outcome.OUT_OF_GPU_MEMORY, "CUBLAS"),
-        (RuntimeError("Error out of memory at line 380 in file /src/csrc/ops.cu"), Outcome.OUT_OF_GPU_MEMORY, "380"),
-        (caused(OutOfMemoryError("CUDA out of memory.")), Outcome.OUT_OF_GPU_MEMORY, "microBatchSize"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), OOM, "20.00 MiB"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), OOM, "CUBLAS"),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), OOM, "Triton"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate`"), OOM, "cublasCreate"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), OOM, "cuDNN"),
+        (caused(OutOfMemoryError("CUDA out of memory.")), OOM, "microBatchSize"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you"), Outcome.TRANSIENT, "resources.memory"),
         (MemoryError(), Outcome.TRANSIENT, "resources.memory"),
         (OSError(errno.ENOSPC, "No space left on device", "/work/x"), Outcome.BAD_CONFIG, "/work/x; give storage.size"),

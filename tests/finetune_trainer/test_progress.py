@@ -35,7 +35,7 @@ def test_speed_and_time_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds_per_step", "limit"),
-    [(0.1, 600.0), (120.0, 2400.0)],  # never less than a checkpoint may take; 20 times the median step
+    [(0.1, 600.0), (120.0, 2400.0)],  # 20 times the median step, and never less than ten minutes
 )
 def test_how_long_silence_is_normal(tmp_path: Path, seconds_per_step: float, limit: float) -> None:
     clock = Clock()
@@ -45,6 +45,22 @@ def test_how_long_silence_is_normal(tmp_path: Path, seconds_per_step: float, lim
         clock.now += seconds_per_step
         reporter.step(step=step, max_steps=50, epoch=1.0, loss=1.0, learning_rate=1e-4, tokens=step)
     assert json.loads((tmp_path / "progress.json").read_text())["silenceSeconds"] == pytest.approx(limit)
+
+
+def test_a_checkpoint_may_take_longer_than_steps_do(tmp_path: Path) -> None:
+    clock = Clock()
+    reporter, pulse = Reporter(tmp_path / "progress.json", clock=clock), Pulse(tmp_path / "progress.json", clock=clock)
+    reporter.stage("Training")
+    for step in range(1, 5):
+        clock.now += 1.0
+        reporter.step(step=step, max_steps=50, epoch=1.0, loss=1.0, learning_rate=1e-4, tokens=step)
+    reporter.saving()
+    assert pulse.stalled() is None
+    clock.now += 3600.0
+    assert pulse.stalled() is None
+    clock.now += 1.0
+    reporter.step(step=5, max_steps=50, epoch=1.0, loss=1.0, learning_rate=1e-4, tokens=5)
+    assert json.loads((tmp_path / "progress.json").read_text())["silenceSeconds"] == 600.0
 
 
 def test_a_pulse_without_a_word_is_loading(tmp_path: Path) -> None:

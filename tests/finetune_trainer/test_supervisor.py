@@ -89,3 +89,20 @@ def test_a_stalled_recipe_shows_its_stacks(tmp_path: Path) -> None:
 def test_ends(tmp_path: Path, recipe: str, processes: int, code: int, message: str) -> None:
     found, result, _ = supervise(tmp_path, recipe, processes=processes)
     assert (found, message in result["message"]) == (code, True), result
+
+
+@pytest.mark.parametrize(("visible", "seen"), [(None, "0"), ("2,3", "2"), ("", "")])
+def test_a_single_process_sees_one_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    recipe = """
+        write_json(work.rank_result(rank), {
+            "outcome": "BadData", "reason": "R", "message": "sees [" + os.environ["CUDA_VISIBLE_DEVICES"] + "]",
+        })
+        os._exit(65)
+    """
+    _, result, _ = supervise(tmp_path, recipe)
+    assert result["message"] == f"sees [{seen}]"

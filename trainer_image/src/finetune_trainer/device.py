@@ -24,7 +24,8 @@ def detect(config: TrainerConfig, *, local_rank: int) -> Device:
         raise Failure(
             Outcome.TRANSIENT,
             "NoGPU",
-            "this pod was given no usable GPU: torch finds no CUDA device; check the node's driver and device plugin",
+            f"no usable GPU was given: {_why_none()}; check the node's driver (CUDA {torch.version.cuda} needs one as "
+            "new as it) and its device plugin",
         )
     torch.cuda.set_device(local_rank)
     properties = torch.cuda.get_device_properties(local_rank)
@@ -36,3 +37,12 @@ def detect(config: TrainerConfig, *, local_rank: int) -> Device:
         flash_attention_2=importlib.util.find_spec("flash_attn") is not None,
         flash_attention_3=importlib.util.find_spec("flash_attn_interface") is not None,
     )
+
+
+def _why_none() -> str:
+    """What CUDA says when it is asked for a device; `is_available` keeps it to itself."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return str(error).strip().splitlines()[0]
+    return "torch finds no CUDA device"

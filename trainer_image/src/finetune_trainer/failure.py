@@ -19,10 +19,12 @@ _MESSAGE_LIMIT = 1500
 """Characters; `Result.message` takes no more."""
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY$", re.IGNORECASE)
 _SECRET_SHAPE = re.compile(r"\bhf_[A-Za-z0-9]{16,}|\bAKIA[0-9A-Z]{16}\b|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
-# How allocation failures read that are no torch.OutOfMemoryError: cuBLAS, cuDNN, NCCL and bitsandbytes.
+# How allocation failures read that are no torch.OutOfMemoryError: CUDA, Triton, cuBLAS, cuDNN and bitsandbytes.
+# A cuBLAS that is "not initialized" found no memory for its handle.
 _GPU_MEMORY = re.compile(
-    r"CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
-    r"|cudaErrorMemoryAllocation|Error out of memory at line|cudaMallocManaged",
+    r"CUDA out of memory|CUDA error: out of memory|Triton Error \[CUDA\]: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
+    r"|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+    r"|cudaErrorMemoryAllocation|cudaMallocManaged",
     re.IGNORECASE,
 )
 # safetensors and torch.save wrap the system's ENOSPC in exceptions of their own.
@@ -127,15 +129,22 @@ def _hub(name: str, text: str) -> Failure | None:
 
 def _memory_sentence(text: str) -> str:
     """With the numbers of the allocator where there is a GPU to ask."""
+    first = text.strip().splitlines()[0] if text.strip() else "allocation failed"
+    return f"out of GPU memory{_memory_numbers()}: {first}; a smaller microBatchSize or maxSequenceLength needs less"
+
+
+def _memory_numbers() -> str:
     torch = sys.modules.get("torch")
-    numbers = ""
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        gib = 1 << 30
+    if torch is None or not (torch.cuda.is_available() and torch.cuda.is_initialized()):
+        return ""
+    gib = 1 << 30
+    try:
         free, total = torch.cuda.mem_get_info()
         peak = torch.cuda.max_memory_allocated()
-        numbers = f" (peak {peak / gib:.2f} GiB of {total / gib:.2f} GiB, {free / gib:.2f} GiB free)"
-    first = text.strip().splitlines()[0] if text.strip() else "allocation failed"
-    return f"out of GPU memory{numbers}: {first}; a smaller microBatchSize or maxSequenceLength needs less"
+    except RuntimeError:
+        # the failure may have broken the context: without numbers it is still the same failure
+        return ""
+    return f" (peak {peak / gib:.2f} GiB of {total / gib:.2f} GiB, {free / gib:.2f} GiB free)"
 
 
 def _where(error: BaseException) -> str:

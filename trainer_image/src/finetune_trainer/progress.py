@@ -93,11 +93,15 @@ class Reporter:
         log.info("evaluation loss %.4f", loss)
         self._update({"eval_loss": loss}, at_once=True)
 
+    def saving(self) -> None:
+        """A checkpoint is being written: nothing more is heard until it is whole, for minutes if it is a full model's."""
+        self._update({}, at_once=True, silence=_SILENCE["Exporting"])
+
     def heartbeat(self) -> None:
         """Still alive, in the midst of an evaluation or a step."""
         self._update({}, at_once=False)
 
-    def _update(self, changes: dict[str, Any], *, at_once: bool) -> None:
+    def _update(self, changes: dict[str, Any], *, at_once: bool, silence: float | None = None) -> None:
         """Written unless the last time was only just: steps may follow each other quickly."""
         if self._path is None:
             return
@@ -105,7 +109,7 @@ class Reporter:
         if not at_once and self._clock() - self._written < _WRITE_EVERY:
             return
         self._written = self._clock()
-        write_json(self._path, {"progress": self._now.to_json(), "silenceSeconds": self._silence()})
+        write_json(self._path, {"progress": self._now.to_json(), "silenceSeconds": silence or self._silence()})
 
     def _silence(self) -> float:
         stage = self._now.stage or "Loading"

@@ -92,6 +92,9 @@ class Supervisor:
                 # or accelerate would set up a process group of one
                 for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
                     del environment[name]
+                # and TRL refuses a process that sees more GPUs than it uses
+                visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+                environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
             # the blocked signals are inherited; the rank unblocks them when its handler stands
             self._running[rank] = subprocess.Popen(self._command, env=environment)
 

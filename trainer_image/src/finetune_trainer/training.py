@@ -200,6 +200,7 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
     def _save_checkpoint(self, _model: Any, _trial: Any) -> None:
         """Like the parent's, but whole or absent, and with no model card."""
         self._channels.metrics.sync()
+        self._channels.reporter.saving()
         everyone = self.accelerator.wait_for_everyone
         with self._folder_for_checkpoint() as path:
             everyone()
