@@ -94,7 +94,7 @@ class Reporter:
         self._update({"eval_loss": loss}, at_once=True)
 
     def saving(self) -> None:
-        """A checkpoint is being written: nothing more is heard until it is whole, for minutes if it is a full model's."""
+        """A checkpoint is being written: until it is whole nothing more is heard, for minutes if the model is large."""
         self._update({}, at_once=True, silence=_SILENCE["Exporting"])
 
     def heartbeat(self) -> None:

@@ -47,7 +47,7 @@ def recipe(
     # torch and its companions take seconds to import, in which SIGTERM must already be heard
     from transformers import set_seed
 
-    from finetune_trainer import checkpoint, compiler, data, export, fetching, methods, model, report, training
+    from finetune_trainer import checkpoint, compiler, data, export, fetching, methods, model, report, space, training
     from finetune_trainer.device import detect, peak_gib
     from finetune_trainer.settings import batching, settings
 
@@ -98,6 +98,10 @@ def recipe(
     )
     start = checkpoint.newest(work.checkpoints, made_with=made_with)
     metrics.begin(start.step if start else 0)
+    if start is None:
+        trained = (parameter for parameter in tuned.parameters() if parameter.requires_grad)
+        keep = config.checkpoint.keep
+        space.check(work.root, space.needed_bytes(trained, optimizer=setup.optimizer, keep=keep), keep=keep)
     if start is None and prepared.validation is not None:
         trainer.evaluate()
     interruption.defer()

@@ -17,7 +17,8 @@ from finetune_trainer.export.card import hub_name
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.rundir import WorkDir
 
-_SHARD_SIZE = "5GB"
+# A shard is copied from the GPU to host memory as a whole.
+_SHARD_SIZE = "1GB"
 
 
 def check_destinations(config: TrainerConfig) -> None:
