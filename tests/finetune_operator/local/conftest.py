@@ -51,6 +51,8 @@ match words[0]:
         end("Transient", 75)
     case "data":
         end("BadData", 65)
+    case "killed":
+        end("Transient", 137)
     case "silent":
         sys.exit(0)
     case "wait":

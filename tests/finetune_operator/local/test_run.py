@@ -92,6 +92,14 @@ def test_retries_are_the_operators(job_file: Path, script: Script, words: str, c
     assert len(starts(job_file)) == attempts_made
 
 
+def test_a_killed_recipe_is_told_in_its_supervisors_words(
+    job_file: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script("killed succeed")
+    assert run(job_file) == 0
+    assert "attempt 1 failed: it was Transient" in "".join(capsys.readouterr())
+
+
 def test_missing_packages_name_the_extra(
     job_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

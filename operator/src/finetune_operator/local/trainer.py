@@ -113,6 +113,9 @@ class Trainer:
         result = read_result(self._work.termination_log)
         if result is not None and EXIT_CODES[result.outcome] == code:
             return End(result.outcome, code, result)
+        if code == 128 + signal.SIGKILL:
+            # the recipe was killed, and its supervisor lived to say so
+            return End(Cause.KILLED, code, result)
         if -code == signal.SIGKILL:
             return End(Cause.KILLED, 128 + signal.SIGKILL, None)
         # 0 without a result is no success
