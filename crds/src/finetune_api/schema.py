@@ -168,3 +168,5 @@ Scheduler = Literal[
 Optimizer = Literal["adamw", "adamw8bit", "pagedAdamw", "pagedAdamw8bit"]
 Attention = Literal["eager", "sdpa", "flashAttention2", "flashAttention3", "flex"]
 Precision = Literal["bf16", "fp16", "fp32"]
+Sharding = Literal["none", "ddp", "fsdp"]
+LossKernel = Literal["eager", "chunked", "liger"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from finetune_api.schema import Schema
+from finetune_api.schema import Optimizer, Schema, Sharding
 
 Phase = Literal[
     "Pending", "Queued", "Starting", "Training", "Evaluating", "Exporting", "Suspended", "Succeeded", "Failed"
@@ -32,13 +32,71 @@ class Condition(Schema):
     """The cause, in a sentence."""
 
 
+class MemoryTerms(Schema):
+    """What the memory of one accelerator is taken by when it is fullest, in GiB (2^30 bytes)."""
+
+    weights: float = 0
+    """The base model, as it is stored for training."""
+    adapters: float = 0
+    """Weights of the adapter, and modules trained in full beside it."""
+    gradients: float = 0
+    """Of what is trained."""
+    optimizer: float = 0
+    """The optimizer's states."""
+    activations: float = 0
+    """What the forward pass keeps for the backward pass."""
+    logits: float = 0
+    """The output head and the loss."""
+    buffers: float = 0
+    """Weights that are dequantised, cast or gathered for a moment, and buffers of communication."""
+    reference: float = 0
+    """The frozen model that dpo compares with."""
+    generation: float = 0
+    """Keys and values cached while evaluating."""
+    context: float = 0
+    """The device's own: CUDA context and libraries; of a CPU run, the program and its libraries."""
+    fragmentation: float = 0
+    """What the allocator holds and cannot give."""
+
+
 class Memory(Schema):
-    """Memory of one accelerator, in GiB (2^30 bytes)."""
+    """Memory of one accelerator, in GiB (2^30 bytes); of a CPU run, memory of its process."""
 
     total_gib: float | None = None
     """Expected peak."""
     required_gib: float | None = None
-    """Expected peak with the safety margin."""
+    """Expected peak with the safety margin: what a plan must have."""
+    available_gib: float | None = None
+    """Memory of the accelerator, as its driver reports it."""
+    terms: MemoryTerms | None = None
+    """Expected peak by what takes it; their sum is totalGiB."""
+
+
+class Alternative(Schema):
+    """A plan that was not chosen."""
+
+    accelerator: str
+    """Kind of accelerator."""
+    count: int
+    """Accelerators per node."""
+    nodes: int = 1
+    """Number of nodes."""
+    sharding: Sharding | None = None
+    """How they share the work."""
+    optimizer: Optimizer | None = None
+    """Optimizer."""
+    micro_batch_size: int | None = None
+    """Sequences per accelerator and forward pass."""
+    gradient_checkpointing: bool | None = None
+    """Whether activations are recomputed."""
+    required_gib: float | None = None
+    """Predicted memory per accelerator, with the safety margin."""
+    estimated_seconds: int | None = None
+    """Predicted time."""
+    estimated_cost_usd: float | None = None
+    """Predicted cost."""
+    why: str
+    """Why it lost."""
 
 
 class Sizing(Schema):
@@ -52,18 +110,36 @@ class Sizing(Schema):
     """Number of nodes."""
     gpus: int | None = None
     """Accelerators in all, count times nodes; 0 on CPUs."""
+    sharding: Sharding | None = None
+    """How several accelerators share the work: none, ddp (each has the whole model) or fsdp (each has a part)."""
     micro_batch_size: int | None = None
     """Sequences per accelerator and forward pass."""
     gradient_accumulation_steps: int | None = None
     """Forward passes per optimizer step."""
     gradient_checkpointing: bool | None = None
     """Whether activations are recomputed."""
+    optimizer: Optimizer | None = None
+    """Optimizer."""
+    max_sequence_length: int | None = None
+    """Longest sequence, in tokens."""
+    parameters: int | None = None
+    """Parameters of the base model; left out where its shape is not known."""
+    trainable_parameters: int | None = None
+    """Parameters that are trained."""
     memory: Memory | None = None
     """Predicted memory per accelerator."""
+    tokens: int | None = None
+    """Tokens of one epoch."""
+    tokens_estimated: bool | None = None
+    """True where they were estimated from the size of the data, and not counted."""
     estimated_seconds: int | None = None
-    """Predicted time of training."""
+    """Predicted time, from loading to export; left out where the number of tokens is not known."""
+    price_usd_per_hour: float | None = None
+    """Price of one accelerator for an hour that the cost is predicted with."""
     estimated_cost_usd: float | None = None
-    """Predicted cost."""
+    """Predicted cost; left out where no price or no time is known."""
+    alternatives: Annotated[list[Alternative], Field(max_length=3)] | None = None
+    """The best plans that were not chosen, and why."""
 
 
 class Progress(Schema):

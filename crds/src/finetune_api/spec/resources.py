@@ -13,15 +13,15 @@ class ResourcesSpec(Schema):
     """Hardware and limits. What the job runs on is shown in status.sizing."""
 
     accelerator: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Kind of accelerator, such as A100-80GB, or cpu; left out: the largest GPU of any node, or cpu where none is."""
+    """Kind of accelerator, such as A100-80GB, or cpu; left out: the cheapest that fits, or cpu where no node has a GPU."""
     count: Annotated[int, Field(ge=0, le=1024)] | None = None
-    """Accelerators per node; left out: 1, or 0 on CPUs."""
+    """Accelerators per node; left out: as many as it takes, or 0 on CPUs."""
     nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Number of nodes; left out: 1."""
+    """Number of nodes; left out: 1, or several where one is not enough."""
     cpu: Quantity | None = None
     """CPU request of the training pod, such as 8 or 500m; left out: the operator's setting."""
     memory: Quantity | None = None
-    """Memory request and limit of the training pod, such as 64Gi; left out: the operator's setting."""
+    """Memory request and limit of the training pod, such as 64Gi; left out: the operator's setting, or what it takes."""
     max_cost_usd: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Refuse a plan that is expected to cost more, in US dollars."""
     max_duration_seconds: Seconds | None = None
@@ -29,7 +29,7 @@ class ResourcesSpec(Schema):
     price_usd_per_hour: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """Price of one accelerator for an hour, instead of the hardware table's."""
     spot: bool | None = None
-    """Allow nodes that can be taken away (spot, preemptible)."""
+    """Count with the price of nodes that can be taken away (spot, preemptible)."""
 
 
 class StorageSpec(Schema):

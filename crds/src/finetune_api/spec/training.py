@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from finetune_api.schema import Attention, Fraction, Optimizer, Precision, Rule, Scheduler, Schema
+from finetune_api.schema import (
+    Attention,
+    Fraction,
+    LossKernel,
+    Optimizer,
+    Precision,
+    Rule,
+    Scheduler,
+    Schema,
+    Sharding,
+)
 
 
 class AdapterSpec(Schema):
@@ -69,7 +79,7 @@ class TrainingSpec(Schema):
     warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """Number of such steps, instead of warmupRatio."""
     optimizer: Optimizer | None = None
-    """Optimizer; left out: adamw."""
+    """Optimizer; left out: adamw, or adamw8bit where only that fits."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] | None = None
     """Decoupled weight decay; left out: 0."""
     max_grad_norm: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -77,17 +87,17 @@ class TrainingSpec(Schema):
     seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
     """Seed of data order, splits, dropout and new weights; left out: 42."""
     micro_batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    """Sequences that one GPU takes at once; left out: 1, or without packing up to 8. Accumulation makes up the rest."""
+    """Sequences that one GPU takes at once; left out: what fits. Accumulation makes up the rest."""
     gradient_checkpointing: bool | None = None
-    """Recompute activations in the backward pass: a third more time, much less memory; left out: true on GPUs."""
+    """Recompute activations in the backward pass: a third more time, much less memory; left out: where it is needed."""
     attention: Attention | None = None
     """Attention kernel; left out: the fastest that the GPU and the model support."""
-    loss_kernel: Literal["eager", "chunked", "liger"] | None = None
-    """How the cross-entropy is computed."""
+    loss_kernel: LossKernel | None = None
+    """How the cross-entropy is computed; left out: chunked, which never holds all logits."""
     precision: Precision | None = None
     """Arithmetic of the passes; left out: bf16 where the GPU has it, else fp16; on CPUs fp32, and bf16 for qlora."""
-    sharding: Literal["none", "ddp", "fsdp"] | None = None
-    """How several GPUs share the work."""
+    sharding: Sharding | None = None
+    """How several GPUs share the work: ddp (each has the whole model), fsdp (each has a part); left out: sized."""
     neftune_alpha: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Noise on the embeddings while training (NEFTune, arXiv:2310.05914); left out: none."""
     dpo: DPOSpec | None = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from finetune_api.schema import Method, Optimizer, Schema
+from finetune_api.schema import LossKernel, Method, Optimizer, Precision, Schema, Sharding
 from finetune_operator.sizing.architecture import Architecture
 
-Sharding = Literal["none", "ddp", "fsdp"]
 Kernel = Literal["flash", "sdpa", "eager"]
 """flash: no mask, linear memory. sdpa: likewise, but packed sequences need a mask. eager: scores are materialised."""
 
@@ -18,7 +17,7 @@ class Engine(Schema):
     so that a measurement of another engine can be put to the model.
     """
 
-    loss_kernel: Literal["chunked", "eager", "liger"] = "chunked"
+    loss_kernel: LossKernel = "chunked"
     """chunked and liger never hold all logits; eager does, in fp32 too."""
     adapter_precision: Literal["fp32", "bf16"] = "fp32"
     """In which adapters, their gradients and their optimizer states are kept."""
@@ -52,7 +51,7 @@ class Setup:
     packed: bool = True
     """A sequence is several examples, none of which sees another."""
     kernel: Kernel = "sdpa"
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
     """Of the arithmetic."""
     rank: int = 16
     dropout: float = 0.05
