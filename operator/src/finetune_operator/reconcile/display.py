@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_api.status import Cost, Display, Phase, Progress
+from finetune_api.status import Cost, Display, Phase, Progress, Sizing
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _LIVE: frozenset[Phase] = frozenset({"Starting", "Training", "Evaluating", "Exporting"})
@@ -10,14 +10,14 @@ RESTING: frozenset[Phase] = frozenset({"Pending", "Queued", "Suspended", "Succee
 """Phases in which no trainer runs."""
 
 
-def display(phase: Phase, progress: Progress | None, cost: Cost | None) -> Display | None:
+def display(phase: Phase, progress: Progress | None, cost: Cost | None, sizing: Sizing | None) -> Display | None:
     """The columns that have something to show; None: none has."""
     progress = progress or Progress()
     shown = Display(
         progress=_how_far(phase, progress),
         eta=duration(progress.eta_seconds) if phase == "Training" and progress.eta_seconds is not None else None,
         loss=f"{progress.loss:.4g}" if progress.loss is not None else None,
-        cost=f"${cost.spent_usd:.2f}" if cost is not None and cost.spent_usd is not None else None,
+        cost=_money(phase, cost, sizing),
     )
     return shown if shown != Display() else None
 
@@ -44,3 +44,12 @@ def _how_far(phase: Phase, progress: Progress) -> str | None:
     if phase in _LIVE and progress.stage not in (None, "Training", "Done"):
         return progress.stage
     return f"{progress.percent}%" if progress.percent is not None else None
+
+
+def _money(phase: Phase, cost: Cost | None, sizing: Sizing | None) -> str | None:
+    """What was spent; before anything was, what is expected."""
+    if cost is not None and cost.spent_usd is not None:
+        return f"${cost.spent_usd:.2f}"
+    if sizing is None or sizing.estimated_cost_usd is None or phase in ("Succeeded", "Failed"):
+        return None
+    return f"~${sizing.estimated_cost_usd:.2f}"

@@ -171,7 +171,7 @@ class Draft:
             conditions=self.conditions.all(),
             sizing=self.sizing,
             progress=at_rest(self.progress) if self.phase in RESTING else self.progress,
-            display=display(self.phase, self.progress, self.cost),
+            display=display(self.phase, self.progress, self.cost, self.sizing),
             attempts=self.attempts or None,
             resolved=self.resolved,
             metrics=self.metrics,

@@ -54,10 +54,12 @@ def book_end(draft: Draft, attempt: Attempt, pod: Ended | None, *, finished: dat
 
 
 def book(draft: Draft, time: timedelta) -> None:
-    """Add the time of one pod to the job's cost. CPUs are not accounted for."""
+    """Add the time of one pod to the job's cost, and its money where a price is known. CPUs are not accounted for."""
     count = draft.sizing.count * draft.sizing.nodes if draft.sizing is not None else 0
-    if count and time > timedelta():
-        used = (draft.cost.gpu_seconds if draft.cost is not None else None) or 0.0
-        draft.cost = (draft.cost or Cost()).model_copy(
-            update={"gpu_seconds": round(used + count * time.total_seconds(), 3)}
-        )
+    if draft.sizing is None or not count or time <= timedelta():
+        return
+    seconds = ((draft.cost.gpu_seconds if draft.cost is not None else None) or 0.0) + count * time.total_seconds()
+    price = draft.sizing.price_usd_per_hour
+    draft.cost = Cost(
+        gpu_seconds=round(seconds, 3), spent_usd=None if price is None else round(price * seconds / 3600, 4)
+    )
