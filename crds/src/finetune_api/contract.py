@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from finetune_api.inspection import Inspection
 from finetune_api.schema import (
     Attention,
     DatasetFormat,
@@ -187,6 +188,8 @@ class TrainerConfig(Schema):
     """One attempt, fully resolved."""
 
     contract_version: int
+    task: Literal["train", "inspect"] = "train"
+    """inspect: read model and data without a GPU, and say in `Result.inspection` what they are."""
     job: JobIdentity
     work_dir: str
     """Writable, kept across attempts: checkpoints, outputs, inputs.json, result.json, and caches."""
@@ -221,3 +224,5 @@ class Result(Schema):
     metrics: Metrics | None = None
     outputs: list[Output] = []
     resolved: ResolvedInputs | None = None
+    inspection: Inspection | None = None
+    """Of the task inspect."""

@@ -25,6 +25,11 @@ def attempt_name(job: str, number: int) -> str:
     return f"{job}-a{number}"
 
 
+def inspect_name(job: str) -> str:
+    """Of the Job and ConfigMap that read the inputs before the first attempt."""
+    return f"{job}-inspect"
+
+
 def work_claim_name(job: str) -> str:
     """Of the PVC that holds checkpoints and outputs of all attempts."""
     return f"{job}-work"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
+from finetune_api.inspection import Inspection
 from finetune_api.schema import Optimizer, Schema, Sharding
 
 Phase = Literal[
@@ -283,6 +284,8 @@ class FineTuneJobStatus(Schema):
     """State in one word, for people; conditions are for machines."""
     conditions: list[Condition] | None = None
     """State in parts, keyed on type."""
+    inspection: Inspection | None = None
+    """What was read of the inputs before the job was sized."""
     sizing: Sizing | None = None
     """What the job runs on."""
     progress: Progress | None = None
