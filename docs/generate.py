@@ -22,7 +22,7 @@ from finetune_operator import kinds
 from finetune_operator.metrics import Metrics
 from finetune_operator.reconcile.retry import OUTCOMES, Action, Cause
 from finetune_operator.settings import Settings
-from finetune_operator.sizing.hardware import Hardware, table
+from finetune_operator.sizing.hardware import Hardware, builtin
 
 DOCS = Path(__file__).parent
 PAGES = ("operations.md", "reliability.md")
@@ -113,7 +113,7 @@ def accelerators_table() -> str:
     """Every kind of accelerator that a job may name."""
     return _table(
         ("accelerator", "memory", "nodes whose `nvidia.com/gpu.product` is"),
-        ((_names(row), _memory(row), _nodes(row)) for row in table()),
+        ((_names(row), _memory(row), _nodes(row)) for row in builtin()),
     )
 
 

@@ -17,6 +17,7 @@ from finetune_api.status import Progress
 from finetune_operator.destinations import destinations
 from finetune_operator.kinds import CLAIM, CONFIG_MAP, FINE_TUNE_JOB, JOB, NODE, POD, WATCHED, Kind
 from finetune_operator.reconcile.plan import Key, Observed
+from finetune_operator.sizing.hardware import Table, builtin
 from finetune_operator.trim import trim
 
 # A watch may tell of an object after its deletion was answered; UIDs never come back, so remembering some is enough.
@@ -52,6 +53,8 @@ class Store:
         self._progress: dict[Key, tuple[str, Progress]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._nodes: tuple[dict[str, Any], ...] | None = None
+        self.hardware: Table = builtin()
+        """The kinds of accelerator, as every decision from now on sees them."""
 
     def put(self, kind: Kind, obj: Mapping[str, Any]) -> bool:
         """Take in an object as the API server tells of it. False: nothing that decisions read has changed."""
@@ -118,6 +121,7 @@ class Store:
             nodes=self._read_nodes(),
             rivals=tuple(self._read_job(rival) for rival in sorted(self.rivals(key, job))),
             progress=progress if uid == entry.uid else None,
+            hardware=self.hardware,
         )
 
     def jobs_on(self, node: str) -> set[Key]:

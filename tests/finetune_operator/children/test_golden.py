@@ -16,7 +16,7 @@ from finetune_operator.children.config_map import config_map
 from finetune_operator.children.job import attempt_job
 from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
 from finetune_operator.settings import Settings
-from finetune_operator.sizing.hardware import find
+from finetune_operator.sizing.hardware import builtin
 from finetune_operator.sizing.size import size
 from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job
 
@@ -34,9 +34,8 @@ SETTINGS = Settings.model_validate(
 
 def built(of: FineTuneJob) -> dict[str, Any]:
     """Kind -> manifest."""
-    sizing = size(of, ())
-    hardware = find(sizing.accelerator)
-    assert hardware is not None
+    sizing = size(of, (), builtin())
+    hardware = builtin().row(sizing.accelerator)
     config = trainer_config(
         of, paths=paths_in_cluster(of), sizing=sizing, attempt=2, micro_batch_size=sizing.micro_batch_size or 1
     )

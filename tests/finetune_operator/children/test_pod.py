@@ -8,14 +8,13 @@ import pytest
 
 from finetune_operator.children.job import attempt_job
 from finetune_operator.settings import TrainerSettings
-from finetune_operator.sizing.hardware import PRODUCT_LABEL, find
+from finetune_operator.sizing.hardware import PRODUCT_LABEL, builtin
 from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job
 
 
 def pod(changes: dict[str, Any], *, accelerator: str = "cpu") -> dict[str, Any]:
     """The spec of the pod."""
-    hardware = find(accelerator)
-    assert hardware is not None
+    hardware = builtin().row(accelerator)
     count = 0 if hardware.resource is None else 1
     manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=count, settings=TrainerSettings())
     spec: dict[str, Any] = manifest["spec"]["template"]["spec"]
@@ -77,8 +76,7 @@ def test_a_data_set_with_a_token_of_its_own() -> None:
 
 def environment(changes: dict[str, Any], **settings: str) -> dict[str, str]:
     """The container's, under this setting of the operator."""
-    hardware = find("cpu")
-    assert hardware is not None
+    hardware = builtin().row("cpu")
     trainer = TrainerSettings(env=settings)
     manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=0, settings=trainer)
     return {var["name"]: var["value"] for var in manifest["spec"]["template"]["spec"]["containers"][0]["env"]}

@@ -8,6 +8,7 @@ import pytest
 
 from finetune_api.contract import TrainerConfig
 from finetune_operator.reconcile.resolve import Paths, paths_in_cluster, trainer_config
+from finetune_operator.sizing.hardware import builtin
 from finetune_operator.sizing.size import size
 from tests.finetune_operator.children.jobs import job
 
@@ -16,7 +17,7 @@ RUN = Paths(work_dir="/tmp/run", port=0, claims={}, output_uri="file:///tmp/run/
 
 def config(changes: dict[str, Any], *, paths: Paths | None = None) -> TrainerConfig:
     of = job(changes)
-    sizing = size(of, ())
+    sizing = size(of, (), builtin())
     return trainer_config(of, paths=paths or paths_in_cluster(of), sizing=sizing, attempt=1, micro_batch_size=1)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_api.spec.pod import PodTemplate
-from finetune_operator.sizing.hardware import PRODUCT_LABEL, Hardware
+from finetune_operator.sizing.hardware import Hardware
 
 
 def placement(template: PodTemplate, hardware: Hardware) -> dict[str, Any]:
     """The fields of a pod's spec that place it."""
     affinity = template.affinity.to_json() if template.affinity else {}
     if hardware.products:
-        affinity = _on_product(affinity, hardware.products)
+        affinity = _on_product(affinity, hardware)
     fields = {
         "nodeSelector": dict(template.node_selector or {}),
         "tolerations": _tolerations(template, hardware),
@@ -24,9 +24,9 @@ def placement(template: PodTemplate, hardware: Hardware) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _on_product(affinity: dict[str, Any], products: tuple[str, ...]) -> dict[str, Any]:
-    """`affinity`, and on a node of these products: terms are alternatives, so each of them gets the demand."""
-    demand = {"key": PRODUCT_LABEL, "operator": "In", "values": list(products)}
+def _on_product(affinity: dict[str, Any], hardware: Hardware) -> dict[str, Any]:
+    """`affinity`, and on a node of one of its products: terms are alternatives, so each of them gets the demand."""
+    demand = {"key": hardware.label, "operator": "In", "values": list(hardware.products)}
     node = affinity.get("nodeAffinity", {})
     required = node.get("requiredDuringSchedulingIgnoredDuringExecution", {})
     # A term without a demand matches no node, in the API; it must not come to match some.

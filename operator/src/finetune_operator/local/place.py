@@ -19,7 +19,7 @@ from finetune_operator.local.run_error import RunError
 from finetune_operator.reconcile.resolve import Paths, trainer_config
 from finetune_operator.reconcile.support import unsupported
 from finetune_operator.sizing.choose import SizingError
-from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, table
+from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, builtin
 from finetune_operator.sizing.size import size
 
 Device = Literal["cpu", "gpu"]
@@ -69,7 +69,7 @@ def sized(job: FineTuneJob, device: Device | None, *, gpus: Callable[[], int]) -
     # only where neither says anything is the machine asked
     nodes = [_node(gpus())] if asked.accelerator is None else []
     try:
-        return size(job.model_copy(update={"spec": job.spec.model_copy(update={"resources": asked})}), nodes)
+        return size(job.model_copy(update={"spec": job.spec.model_copy(update={"resources": asked})}), nodes, builtin())
     except SizingError as error:
         raise RunError(EXIT_CODES[Outcome.BAD_CONFIG], str(error)) from None
 
@@ -117,8 +117,8 @@ def configured(job: FineTuneJob, place: Place, *, sizing: Sizing, attempt: int, 
 
 def _node(gpus: int) -> dict[str, Any]:
     """This machine as a node that says nothing about its kind of GPU."""
-    resources = sorted({row.resource for row in table() if row.resource})
-    return {"metadata": {}, "status": {"allocatable": {resource: str(gpus) for resource in resources}}}
+    resource = builtin().row(UNLABELLED_GPU).resource
+    return {"metadata": {}, "status": {"allocatable": {resource: str(gpus)}}}
 
 
 def _paths(job: FineTuneJob, place: Place) -> Paths:

@@ -19,7 +19,6 @@ from finetune_operator.reconcile.size import say_sized
 from finetune_operator.reconcile.status import read_time
 from finetune_operator.reconcile.storage import claim_is_ready
 from finetune_operator.sizing import batch
-from finetune_operator.sizing.hardware import find
 from finetune_operator.sizing.size import with_micro_batch
 
 HISTORY = 120
@@ -48,6 +47,8 @@ def start(draft: Draft) -> Step:
     number = draft.newest.number + 1 if draft.newest is not None else 1
     if draft.seen.refusal is not None:
         return _wait(draft, "Refused", draft.seen.refusal)
+    if (gone := _left_the_table(draft)) is not None:
+        return _wait(draft, "UnknownAccelerator", gone)
     if not claim_is_ready(draft):
         return Step.DONE
     if (left := _left_by_another(draft, number)) is not None:
@@ -66,7 +67,7 @@ def start(draft: Draft) -> Step:
 def _create(draft: Draft, number: int) -> None:
     attempt = _record(draft, number, None)
     sizing = draft.sizing
-    hardware = find(sizing.accelerator) if sizing is not None else None
+    hardware = draft.seen.hardware.find(sizing.accelerator) if sizing is not None else None
     if sizing is None or hardware is None:
         raise LookupError(f"attempt {number} of {draft.job.metadata.name} has no sizing")
     _create_config(draft, attempt, sizing)
@@ -130,6 +131,16 @@ def _shortened(attempts: list[Attempt]) -> list[Attempt]:
     while len(attempts) > HISTORY:
         attempts.remove(next((each for each in attempts[:-1] if not retry.counts(each)), attempts[0]))
     return attempts
+
+
+def _left_the_table(draft: Draft) -> str | None:
+    """The row of the job's accelerator was taken out of the table after it was sized."""
+    if draft.sizing is None or draft.seen.hardware.find(draft.sizing.accelerator) is not None:
+        return None
+    return (
+        f"the hardware table has no {draft.sizing.accelerator} any more, which the job was sized for; give its row "
+        "back in the chart's value hardware, or make the job anew"
+    )
 
 
 def _left_by_another(draft: Draft, number: int) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from finetune_api.status import Progress
+from finetune_operator.sizing.hardware import Table, builtin
 
 # An object as the API server gives or takes it. Hot paths stay on dicts: typed clients are slow.
 Object = Mapping[str, Any]
@@ -28,7 +29,8 @@ class Observed:
     Children are those with this job's name label in its namespace, of any UID: an earlier job of the same name may
     have left some. `rivals` are the other FineTuneJobs of the namespace that name a destination of this one.
     `refusal` is why the API server would not have this plan's last child (quota, Pod Security, an admission webhook, an
-    invalid field): while it stands nothing is created; after a while it is tried again, with none.
+    invalid field): while it stands nothing is created; after a while it is tried again, with none. `hardware` is the
+    table of kinds of accelerator as it is now.
     """
 
     job: Object
@@ -40,6 +42,7 @@ class Observed:
     rivals: Sequence[Object] = ()
     progress: Progress | None = None
     refusal: str | None = None
+    hardware: Table = field(default_factory=builtin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from finetune_api.status import Sizing
 from finetune_operator.reconcile.conclude import fail
 from finetune_operator.reconcile.draft import Draft, Step, is_child, label
 from finetune_operator.sizing.choose import SizingError
-from finetune_operator.sizing.hardware import Hardware, find
+from finetune_operator.sizing.hardware import Hardware
 from finetune_operator.sizing.size import size as work_out
 from finetune_operator.sizing.size import size_on
 
@@ -18,7 +18,11 @@ def size(draft: Draft) -> Step:
     if draft.sizing is None or not draft.attempts:
         row = _settled(draft)
         try:
-            draft.sizing = size_on(row, draft.job) if row is not None else work_out(draft.job, draft.seen.nodes)
+            draft.sizing = (
+                size_on(row, draft.job)
+                if row is not None
+                else work_out(draft.job, draft.seen.nodes, draft.seen.hardware)
+            )
         except SizingError as error:
             draft.sizing = None
             draft.conditions.set(Type.SIZED, False, "NothingFits", str(error))
@@ -32,7 +36,7 @@ def _settled(draft: Draft) -> Hardware | None:
     """The accelerator of an attempt that status does not know of yet: the nodes may have changed since it was begun."""
     for child in (*draft.seen.config_maps, *draft.seen.jobs):
         if is_child(child, draft.job) and (name := label(child, ACCELERATOR_LABEL)) is not None:
-            return find(name)
+            return draft.seen.hardware.find(name)
     return None
 
 

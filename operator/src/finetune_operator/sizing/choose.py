@@ -6,16 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finetune_api.spec.resources import ResourcesSpec
-from finetune_operator.sizing.hardware import (
-    CPU,
-    PRODUCT_LABEL,
-    UNLABELLED_GPU,
-    Hardware,
-    find,
-    known_names,
-    of_product,
-    table,
-)
+from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, Hardware, Table
 
 Node = Mapping[str, Any]
 
@@ -24,23 +15,23 @@ class SizingError(ValueError):
     """Nothing fits; the text says which field, why, and what would."""
 
 
-def accelerator(asked: ResourcesSpec, nodes: Iterable[Node]) -> Hardware:
+def accelerator(asked: ResourcesSpec, nodes: Iterable[Node], table: Table) -> Hardware:
     """The kind of accelerator to run on.
 
     Raises:
         SizingError: there is no kind of that name, or the count contradicts it.
     """
     if asked.accelerator is not None:
-        row = find(asked.accelerator)
+        row = table.find(asked.accelerator)
         if row is None:
             raise SizingError(
                 f'spec.resources.accelerator: there is no kind "{asked.accelerator}"; '
-                f"there are {', '.join(known_names())}"
+                f"there are {', '.join(table.known_names())}"
             )
     elif asked.count == 0:
-        row = _row(CPU)
+        row = table.row(CPU)
     else:
-        row = max(_present(nodes), key=lambda present: present.memory_gib or 0.0, default=_row(CPU))
+        row = max(_present(nodes, table), key=lambda present: present.memory_gib or 0.0, default=table.row(CPU))
     if row.resource is not None and asked.count == 0:
         raise SizingError(
             f"spec.resources.count: 0 means no accelerator, and {row.name} is one; use 1, or accelerator: cpu"
@@ -48,20 +39,7 @@ def accelerator(asked: ResourcesSpec, nodes: Iterable[Node]) -> Hardware:
     return row
 
 
-def _present(nodes: Iterable[Node]) -> list[Hardware]:
+def _present(nodes: Iterable[Node], table: Table) -> list[Hardware]:
     """The kinds of GPU that some node has. One that the table does not know has no name of its own."""
-    found = []
-    for node in nodes:
-        allocatable = node.get("status", {}).get("allocatable", {})
-        labels = node.get("metadata", {}).get("labels", {})
-        for resource in {row.resource for row in table() if row.resource}:
-            if str(allocatable.get(resource, "0")) != "0":
-                found.append(of_product(labels.get(PRODUCT_LABEL, "")) or _row(UNLABELLED_GPU))
-    return found
-
-
-def _row(name: str) -> Hardware:
-    row = find(name)
-    if row is None:
-        raise LookupError(f"hardware.yaml has no {name}")
-    return row
+    kinds = [kind for node in nodes for kind in table.kinds_of_node(node)]
+    return [kind if isinstance(kind, Hardware) else table.row(UNLABELLED_GPU) for kind in kinds]

@@ -10,16 +10,16 @@ from finetune_api.spec.training import TrainingSpec
 from finetune_api.status import Sizing
 from finetune_operator.sizing import batch, choose, defaults
 from finetune_operator.sizing.choose import Node
-from finetune_operator.sizing.hardware import Hardware
+from finetune_operator.sizing.hardware import Hardware, Table
 
 
-def size(job: FineTuneJob, nodes: Iterable[Node]) -> Sizing:
+def size(job: FineTuneJob, nodes: Iterable[Node], table: Table) -> Sizing:
     """Work out what the job leaves open.
 
     Raises:
         SizingError: nothing fits; the text says why and what would.
     """
-    return size_on(choose.accelerator(job.spec.resources or ResourcesSpec(), nodes), job)
+    return size_on(choose.accelerator(job.spec.resources or ResourcesSpec(), nodes, table), job)
 
 
 def size_on(row: Hardware, job: FineTuneJob) -> Sizing:
