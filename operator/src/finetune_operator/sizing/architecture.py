@@ -73,6 +73,8 @@ class Architecture:
     """Layers that have one."""
     max_positions: int | None = None
     """Longest sequence that the model was made for, in tokens."""
+    stored_quantization: str | None = None
+    """How the weights are stored, where it isn't as they were trained: bitsandbytes, gptq, mxfp4 ..."""
 
     @property
     def query_width(self) -> int:
