@@ -1,0 +1,149 @@
+"""What a training pod asks of its node besides accelerators, and whether a node has it: the scheduler's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from finetune_api.spec.affinity import NodeRequirement, NodeTerm
+from finetune_api.spec.pod import PodTemplate
+
+Object = Mapping[str, Any]
+
+# A taint of the node's own state goes when the state does; any other stays until somebody takes it away.
+_OF_STATE = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+_CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+_REPELLING = ("NoSchedule", "NoExecute")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Where a pod may go."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Object] = ()
+    terms: Sequence[NodeTerm] | None = None
+    """Required node affinity: one of them must hold. None: there is none."""
+    requests: Mapping[str, Decimal] = field(default_factory=dict)
+    """Cores of cpu, bytes of memory; accelerators are not among them."""
+
+    def also(self, *, labels: Mapping[str, str], tolerations: Sequence[Object]) -> Demand:
+        """With what a queue adds to the pod."""
+        return replace(
+            self,
+            node_selector={**self.node_selector, **labels},
+            tolerations=(*self.tolerations, *tolerations),
+        )
+
+
+def demand(template: PodTemplate | None, *, requests: Mapping[str, Decimal] | None = None) -> Demand:
+    """What `spec.podTemplate` and the pod's requests come to."""
+    template = template or PodTemplate()
+    node = template.affinity.node_affinity if template.affinity is not None else None
+    required = node.required_during_scheduling_ignored_during_execution if node is not None else None
+    return Demand(
+        node_selector=dict(template.node_selector or {}),
+        tolerations=tuple(toleration.to_json() for toleration in template.tolerations or ()),
+        terms=None if required is None else tuple(required.node_selector_terms),
+        requests=dict(requests or {}),
+    )
+
+
+def never(node: Object, wanted: Demand, *, resource: str) -> str | None:
+    """Why the pod can never run on the node; None: it could.
+
+    `resource`: the accelerator's. The operator tolerates a taint of its name, as `children.placement` has it.
+    """
+    metadata = node.get("metadata", {})
+    labels = metadata.get("labels") or {}
+    for key, value in wanted.node_selector.items():
+        if labels.get(key) != value:
+            return f"its label {key} is {labels.get(key, 'not there')} instead of {value}"
+    if wanted.terms is not None and not any(_holds(term, labels, metadata.get("name", "")) for term in wanted.terms):
+        return "it does not match podTemplate.affinity"
+    for taint in _untolerated(node, wanted, resource):
+        if not taint["key"].startswith(_OF_STATE):
+            return f"its taint {_shown(taint)} is not tolerated"
+    return None
+
+
+def closed(node: Object, wanted: Demand, *, resource: str) -> str | None:
+    """Why nothing new can run on the node now; None: it is open."""
+    ready = [each["status"] for each in node.get("status", {}).get("conditions") or () if each["type"] == "Ready"]
+    # a node as a file describes it may say nothing of its state
+    if ready and ready[0] != "True":
+        return "not ready"
+    state = [taint["key"] for taint in _untolerated(node, wanted, resource) if taint["key"].startswith(_OF_STATE)]
+    if _CORDON["key"] in state:
+        return "cordoned"
+    return f"tainted {state[0]}" if state else None
+
+
+def tolerated(taint: Object, tolerations: Sequence[Object]) -> bool:
+    """Whether one of `tolerations` lets a pod onto a node with this taint."""
+    return any(_tolerates(toleration, taint) for toleration in tolerations)
+
+
+def repels(taint: Object) -> bool:
+    """Whether a pod that does not tolerate the taint is kept away; PreferNoSchedule only discourages."""
+    return taint.get("effect") in _REPELLING
+
+
+def _untolerated(node: Object, wanted: Demand, resource: str) -> list[Object]:
+    spec = node.get("spec") or {}
+    own = {"key": resource, "operator": "Exists", "effect": "NoSchedule"}
+    cordon = [_CORDON] if spec.get("unschedulable") else []
+    return [
+        taint
+        for taint in [*(spec.get("taints") or ()), *cordon]
+        if repels(taint) and not tolerated(taint, (*wanted.tolerations, own))
+    ]
+
+
+def _tolerates(toleration: Object, taint: Object) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    key = toleration.get("key") or ""
+    if toleration.get("operator") == "Exists":
+        return key in ("", taint["key"])
+    return bool(key == taint["key"] and (toleration.get("value") or "") == (taint.get("value") or ""))
+
+
+def _holds(term: NodeTerm, labels: Mapping[str, str], name: str) -> bool:
+    expressions, fields = term.match_expressions or (), term.match_fields or ()
+    # a term that demands nothing matches no node
+    return bool(expressions or fields) and (
+        all(_meets(each, labels.get(each.key)) for each in expressions)
+        and all(_meets(each, name if each.key == "metadata.name" else None) for each in fields)
+    )
+
+
+def _meets(requirement: NodeRequirement, value: str | None) -> bool:
+    values = requirement.values or []
+    match requirement.operator:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return _number(value) is not None and int(str(value)) > int(values[0])
+        case "Lt":
+            return _number(value) is not None and int(str(value)) < int(values[0])
+
+
+def _number(value: str | None) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        return None
+
+
+def _shown(taint: Object) -> str:
+    value = f"={taint['value']}" if taint.get("value") else ""
+    return f"{taint['key']}{value}:{taint['effect']}"

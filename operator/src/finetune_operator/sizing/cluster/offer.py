@@ -1,0 +1,123 @@
+"""A kind of accelerator, how much of it there is, and how much of that a job can have now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from finetune_operator.sizing.hardware import Hardware
+
+UNBOUNDED = 1 << 20
+"""Nodes, or accelerators: more than any job takes."""
+_NODES_NAMED = 3
+"""In a sentence."""
+
+
+class Availability(IntEnum):
+    """When a job can have what it asks for, soonest first."""
+
+    FREE = 0
+    """Now, on nodes that are there."""
+    APPEARS = 1
+    """As soon as a node has been added, for which it waits for nobody."""
+    TAKEN = 2
+    """When others have given it back."""
+    NEVER = 3
+    """There is no place for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One node with accelerators of a kind."""
+
+    node: str
+    total: int
+    """Accelerators that it has for pods."""
+    free: int
+    """Of these, not requested by a pod; 0 where the node is closed."""
+    closed: str | None = None
+    """Why the node takes nothing new: cordoned, not ready ..."""
+
+    def __str__(self) -> str:
+        return f"{self.node} is {self.closed}" if self.closed else f"{self.node} has {self.free} of {self.total} free"
+
+
+@dataclass(frozen=True, slots=True)
+class Appears:
+    """Nodes that are added when a pod needs one."""
+
+    per_node: int
+    """Accelerators of each."""
+    nodes: int = UNBOUNDED
+    """At most so many, those that are there not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a Kueue queue can give of a kind, in accelerators, in one of its flavours."""
+
+    queue: str
+    """As messages call it."""
+    ceiling: int
+    """Of its own quota and what it may borrow when nobody else uses any."""
+    free: int
+    """The same now."""
+    said: str = ""
+    """How the figures come about: nominal quota 4, at most 4 borrowed ..."""
+    problem: str | None = None
+    """Why it gives nothing now, whatever the figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What there is of one kind of accelerator, under one share."""
+
+    hardware: Hardware
+    places: tuple[Place, ...] = ()
+    """Nodes that the job's pods may run on."""
+    appears: Appears | None = None
+    share: Share | None = None
+    """None: no queue holds the job."""
+
+    @property
+    def largest(self) -> int:
+        """Most accelerators of one node, now or to come."""
+        return max(
+            [place.total for place in self.places] + ([self.appears.per_node] if self.appears else []), default=0
+        )
+
+    def availability(self, count: int, nodes: int = 1) -> Availability:
+        """Of `count` accelerators on each of `nodes` nodes."""
+        free = sum(place.free >= count for place in self.places)
+        there = sum(place.total >= count for place in self.places)
+        to_come = self.appears.nodes if self.appears is not None and self.appears.per_node >= count else 0
+        ceiling, unused = (self.share.ceiling, self.share.free) if self.share is not None else (UNBOUNDED, UNBOUNDED)
+        wanted = count * nodes
+        if there + to_come < nodes or ceiling < wanted:
+            return Availability.NEVER
+        if unused < wanted or free + to_come < nodes:
+            return Availability.TAKEN
+        return Availability.FREE if free >= nodes else Availability.APPEARS
+
+    def why_not(self, count: int, nodes: int = 1) -> str:
+        """What stands in the way of having them now, in a clause."""
+        wanted = count * nodes
+        if self.share is not None and self.share.ceiling < wanted:
+            return f"{self.share.queue} can never give more than {self.share.ceiling} ({self.share.said})"
+        if not self.places and self.appears is None:
+            return "no node has one"
+        if self.availability(count, nodes) == Availability.NEVER:
+            return f"no node has more than {self.largest}" if nodes == 1 else f"there are not {nodes} such nodes"
+        if self.share is not None and self.share.problem is not None:
+            return f"{self.share.queue}: {self.share.problem}"
+        if self.share is not None and self.share.free < wanted:
+            return f"{self.share.queue} has {self.share.free} of {self.share.ceiling} left ({self.share.said})"
+        largest_first = sorted((each for each in self.places if each.total >= count), key=lambda place: -place.total)
+        named = [str(place) for place in largest_first[:_NODES_NAMED]]
+        more = len(largest_first) - len(named)
+        return ", ".join(named) + (f" and {more} more nodes" if more > 0 else "")
+
+
+def of_table(hardware: Hardware) -> Offer:
+    """As many as nodes that are commonly sold have: what there is where no cluster is asked."""
+    return Offer(hardware, appears=Appears(per_node=hardware.per_node))

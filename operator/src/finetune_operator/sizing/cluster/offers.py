@@ -1,0 +1,105 @@
+"""All that a cluster has for a job: what nodes have of each kind, what nodes to come would have, what a queue gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_api.schema import Schema
+from finetune_operator.sizing.cluster.demand import Demand, Object
+from finetune_operator.sizing.cluster.inventory import Excluded, Inventory, inventory
+from finetune_operator.sizing.cluster.offer import Appears, Offer, Share, of_table
+from finetune_operator.sizing.cluster.queue import Flavor, Queue
+from finetune_operator.sizing.cluster.usage import Usage
+from finetune_operator.sizing.hardware import Hardware, Table, UnknownAccelerator
+
+
+class NodesToCome(Schema):
+    """A kind of node that the cluster adds when a pod needs one (Cluster Autoscaler, Karpenter)."""
+
+    accelerator: Annotated[str, Field(min_length=1, max_length=64)]
+    """Kind of its accelerators, as in the hardware table."""
+    count: Annotated[int, Field(ge=1, le=1024)]
+    """Accelerators of one node."""
+    nodes: Annotated[int, Field(ge=1, le=10_000)]
+    """Most nodes of the kind, those that are there among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """What there is for one job, and what is worth saying about it."""
+
+    offers: tuple[Offer, ...]
+    unknown: tuple[UnknownAccelerator, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+
+
+def available(
+    nodes: Sequence[Object],
+    used: Usage,
+    wanted: Demand,
+    table: Table,
+    *,
+    to_come: Sequence[NodesToCome] = (),
+    queue: Queue | None = None,
+) -> Available:
+    """What the cluster has for a pod with these wants. Under Kueue one offer for each kind and flavour.
+
+    Raises:
+        LookupError: `to_come` names a kind that the table does not have; the text says which and what there is.
+    """
+    for each in to_come:
+        table.row(each.accelerator)
+    plain = inventory(nodes, used, wanted, table)
+    if queue is None:
+        return Available(tuple(_offers(plain, None, table, to_come)), plain.unknown, plain.excluded)
+    offers: list[Offer] = []
+    usable: set[str] = set()
+    for resource in table.resources:
+        for flavor, share in queue.shares(resource):
+            # a flavour's tolerations can open nodes that the job alone could not use
+            seen = plain if flavor is None else inventory(nodes, used, _under(wanted, flavor), table)
+            usable |= seen.nodes
+            offers += [
+                offer
+                for offer in _offers(seen, share, table, to_come)
+                if offer.hardware.resource == resource and _fits(offer.hardware, flavor)
+            ]
+    offered = {offer.hardware.name for offer in offers}
+    for offer in _offers(plain, None, table, to_come):
+        if offer.hardware.name not in offered:
+            offers.append(replace(offer, share=Share(queue.said, 0, 0, "none of its flavours is for such nodes")))
+    excluded = tuple(each for each in plain.excluded if each.node not in usable)
+    return Available(tuple(offers), plain.unknown, excluded)
+
+
+def of_whole_table(table: Table) -> Available:
+    """Every kind with a resource, as many as nodes that are sold have: for planning without a cluster."""
+    return Available(tuple(of_table(row) for row in table if row.resource is not None and row.memory_gib is not None))
+
+
+def _offers(seen: Inventory, share: Share | None, table: Table, to_come: Sequence[NodesToCome]) -> Iterator[Offer]:
+    for row in table:
+        places = seen.places.get(row.name, ())
+        coming = [each for each in to_come if _names(row, each)]
+        more = sum(each.nodes for each in coming) - len(places)
+        appears = Appears(max(each.count for each in coming), more) if more > 0 else None
+        if places or appears is not None:
+            yield Offer(row, places, appears, share)
+
+
+def _names(row: Hardware, each: NodesToCome) -> bool:
+    return each.accelerator.casefold() in {name.casefold() for name in (row.name, *row.aliases)}
+
+
+def _under(wanted: Demand, flavor: Flavor) -> Demand:
+    return wanted.also(labels=flavor.labels, tolerations=flavor.tolerations)
+
+
+def _fits(row: Hardware, flavor: Flavor | None) -> bool:
+    """Whether nodes of the kind can have the flavour's labels, as far as the kind's own label tells."""
+    value = None if flavor is None else flavor.labels.get(row.label)
+    return value is None or value in row.products

@@ -1,0 +1,341 @@
+"""What a cluster has for a job."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from finetune_api.spec.pod import PodTemplate
+from finetune_operator.sizing.cluster.demand import demand
+from finetune_operator.sizing.cluster.offer import Availability
+from finetune_operator.sizing.cluster.offers import Available, NodesToCome, available, of_whole_table
+from finetune_operator.sizing.cluster.queue import Kueue, queue
+from finetune_operator.sizing.cluster.quota import quota as of_quota
+from finetune_operator.sizing.cluster.usage import requested
+from finetune_operator.sizing.hardware import builtin
+from tests.finetune_operator.sizing.cluster.objects import (
+    Object,
+    cluster_queue,
+    flavor,
+    gpu_pod,
+    local_queue,
+    node,
+    quota,
+)
+
+TAINT = {"key": "dedicated", "value": "team-b", "effect": "NoSchedule"}
+GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+FREE, APPEARS, TAKEN, NEVER = Availability
+
+
+def here(
+    nodes: list[Object],
+    pods: list[Object] | None = None,
+    template: Object | None = None,
+    *,
+    asks: dict[str, int] | None = None,
+    to_come: list[NodesToCome] | None = None,
+    kueue: Kueue | None = None,
+) -> Available:
+    """What is there for a job of this podTemplate, in queue team-a where there are queues."""
+    wanted = demand(
+        PodTemplate.model_validate(template or {}),
+        requests={resource: Decimal(number) for resource, number in (asks or {}).items()},
+    )
+    table = builtin()
+    held = queue("team-a", kueue=kueue, wanted=wanted, resources=table.resources) if kueue is not None else None
+    return available(nodes, requested(pods or []), wanted, table, to_come=to_come or [], queue=held)
+
+
+def counts(found: Available) -> dict[str, list[tuple[int, int]]]:
+    """Total and free of each node, by kind."""
+    return {
+        offer.hardware.name: [(place.total, place.free) for place in offer.places]
+        for offer in found.offers
+        if offer.places
+    }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "template", "there"),
+    [
+        ([node(gpus=0)], {}, {}),
+        ([node()], {}, {"L4": [(8, 5)]}),  # three are taken in all of these
+        ([node(), node("gpu-2")], {}, {"L4": [(8, 5), (8, 8)]}),
+        ([node(), node("gpu-2", "Tesla-T4", gpus=4)], {}, {"T4": [(4, 4)], "L4": [(8, 5)]}),
+        ([node(cordoned=True)], {}, {"L4": [(8, 0)]}),
+        ([node(ready=False)], {}, {"L4": [(8, 0)]}),
+        ([node(taints=[{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}])], {}, {"L4": [(8, 0)]}),
+        ([node(taints=[TAINT])], {}, {}),
+        ([node(taints=[{**TAINT, "effect": "NoExecute"}])], {}, {}),
+        ([node(taints=[{**TAINT, "effect": "PreferNoSchedule"}])], {}, {"L4": [(8, 5)]}),
+        ([node(taints=[GPU_TAINT])], {}, {"L4": [(8, 5)]}),  # the operator tolerates it
+        ([node(taints=[TAINT])], {"tolerations": [{"key": "dedicated", "operator": "Exists"}]}, {"L4": [(8, 5)]}),
+        ([node(taints=[TAINT])], {"tolerations": [{"key": "dedicated", "value": "team-b"}]}, {"L4": [(8, 5)]}),
+        ([node(taints=[TAINT])], {"tolerations": [{"key": "dedicated", "value": "team-a"}]}, {}),
+        ([node(taints=[TAINT])], {"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}, {}),
+        ([node(taints=[TAINT], cordoned=True)], {"tolerations": [{"operator": "Exists"}]}, {"L4": [(8, 5)]}),
+        (
+            [node(labels={"zone": "a"}), node("gpu-2", labels={"zone": "b"})],
+            {"nodeSelector": {"zone": "b"}},
+            {"L4": [(8, 8)]},
+        ),
+        ([node(product=None)], {}, {"nvidia-gpu": [(8, 5)]}),
+        ([node(product="NVIDIA-Z9000")], {}, {"nvidia-gpu": [(8, 5)]}),
+    ],
+)
+def test_places(nodes: list[Object], template: Object, there: dict[str, Any]) -> None:
+    assert counts(here(nodes, [gpu_pod(3)], template)) == there
+
+
+@pytest.mark.parametrize(
+    ("term", "matches"),
+    [
+        ({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}]}, True),
+        ({"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": ["a"]}]}, False),
+        ({"matchExpressions": [{"key": "rack", "operator": "NotIn", "values": ["a"]}]}, True),
+        ({"matchExpressions": [{"key": "zone", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "zone", "operator": "DoesNotExist"}]}, False),
+        ({"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["64"]}]}, True),
+        ({"matchExpressions": [{"key": "cores", "operator": "Lt", "values": ["96"]}]}, False),
+        ({"matchExpressions": [{"key": "zone", "operator": "Gt", "values": ["1"]}]}, False),
+        ({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-1"]}]}, True),
+        ({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-2"]}]}, False),
+        ({}, False),
+    ],
+)
+def test_required_affinity(term: Object, matches: bool) -> None:
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    found = here([node(labels={"zone": "a", "cores": "96"})], template={"affinity": {"nodeAffinity": required}})
+    assert bool(found.offers) is matches
+
+
+def test_what_is_excluded_is_said() -> None:
+    found = here([node(taints=[TAINT]), node("gpu-2", labels={"zone": "a"})], template={"nodeSelector": {"zone": "b"}})
+    assert [str(each) for each in found.excluded] == [
+        "gpu-1 (L4): its label zone is not there instead of b",
+        "gpu-2 (L4): its label zone is a instead of b",
+    ]
+    assert str(here([node(taints=[TAINT])]).excluded[0]) == (
+        "gpu-1 (L4): its taint dedicated=team-b:NoSchedule is not tolerated"
+    )
+
+
+def test_an_unknown_kind_is_said_with_what_to_do() -> None:
+    (unknown,) = here([node(product="NVIDIA-Z9000")]).unknown
+    assert "NVIDIA-Z9000" in str(unknown)
+    assert "add a row" in str(unknown)
+
+
+def test_a_node_without_cpu_or_memory_for_the_pod() -> None:
+    big = here([node()], asks={"memory": 128 * 2**30})
+    assert not big.offers
+    assert "62.0 GiB of memory, and 128.0 GiB of memory is asked for" in str(big.excluded[0])
+    hog = gpu_pod(1)
+    hog["spec"]["containers"][0]["resources"]["requests"] = {"memory": "50Gi"}
+    (offer,) = here([node()], [hog], asks={"memory": 32 * 2**30}).offers
+    assert offer.availability(1) == TAKEN
+    assert offer.why_not(1) == "gpu-1 is full: 12.0 GiB of memory is left, and 32.0 GiB of memory is asked for"
+
+
+TWO = [node("gpu-1"), node("gpu-2", gpus=4)]
+
+
+@pytest.mark.parametrize(
+    ("count", "nodes", "when", "why"),
+    [
+        (1, 1, FREE, None),
+        (4, 1, FREE, None),
+        (8, 1, TAKEN, "gpu-1 has 2 of 8 free"),
+        (16, 1, NEVER, "no node has more than 8"),
+        (2, 2, FREE, None),
+        (4, 2, TAKEN, "gpu-1 has 2 of 8 free, gpu-2 has 4 of 4 free"),
+        (8, 2, NEVER, "there are not 2 such nodes"),
+    ],
+)
+def test_availability(count: int, nodes: int, when: Availability, why: str | None) -> None:
+    (offer,) = here(TWO, [gpu_pod(6)]).offers
+    assert offer.availability(count, nodes) == when
+    if why is not None:
+        assert offer.why_not(count, nodes) == why
+
+
+def test_many_nodes_are_not_all_named() -> None:
+    nodes = [node(f"gpu-{i}") for i in range(5)]
+    (offer,) = here(nodes, [gpu_pod(8, on=f"gpu-{i}") for i in range(5)]).offers
+    assert offer.why_not(1).endswith("gpu-2 has 0 of 8 free and 2 more nodes")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "count", "when"),
+    [
+        ([], 8, APPEARS),
+        ([node()], 1, FREE),
+        ([node(cordoned=True)], 8, APPEARS),
+        ([node(cordoned=True), node("gpu-2", cordoned=True)], 8, TAKEN),  # as many as there may be
+        ([], 16, NEVER),
+    ],
+)
+def test_nodes_to_come(nodes: list[Object], count: int, when: Availability) -> None:
+    to_come = [NodesToCome(accelerator="l4", count=8, nodes=2)]
+    (offer,) = here(nodes, to_come=to_come).offers
+    assert offer.availability(count) == when
+
+
+def test_nodes_to_come_of_no_known_kind() -> None:
+    with pytest.raises(LookupError, match="no H9000"):
+        here([], to_come=[NodesToCome(accelerator="H9000", count=8, nodes=2)])
+
+
+def test_the_whole_table() -> None:
+    offers = {offer.hardware.name: offer for offer in of_whole_table(builtin()).offers}
+    assert "cpu" not in offers
+    assert "nvidia-gpu" not in offers
+    assert offers["A100-80GB"].availability(8, 4) == APPEARS
+    assert offers["A100-80GB"].availability(16) == NEVER
+
+
+KUEUE = Kueue([local_queue()], [cluster_queue()], [flavor("l4", {"nvidia.com/gpu.product": "NVIDIA-L4"})])
+
+
+@pytest.mark.parametrize(
+    ("queues", "ceiling", "free"),
+    [
+        ([cluster_queue()], 4, 4),
+        ([cluster_queue(used={"l4": {"nvidia.com/gpu": 3}})], 4, 1),
+        # beyond its own only in a cohort
+        ([cluster_queue(), cluster_queue("other")], 4, 4),
+        ([cluster_queue(cohortName="all"), cluster_queue("other", cohortName="all")], 8, 8),
+        ([cluster_queue(cohort="all"), cluster_queue("other", cohort="all")], 8, 8),  # v1beta1
+        ([cluster_queue(cohort="all"), cluster_queue("other", cohort="else")], 4, 4),
+        (
+            [
+                cluster_queue(used={"l4": {"nvidia.com/gpu": 1}}, cohortName="all"),
+                cluster_queue("other", used={"l4": {"nvidia.com/gpu": 3}}, cohortName="all"),
+            ],
+            8,
+            4,
+        ),
+        (
+            [
+                cluster_queue("research", {"l4": {"nvidia.com/gpu": quota(4, borrowing=2)}}, cohortName="all"),
+                cluster_queue("other", cohortName="all"),
+            ],
+            6,
+            6,
+        ),
+        (
+            [
+                cluster_queue(cohortName="all"),
+                cluster_queue("other", {"l4": {"nvidia.com/gpu": quota(4, lending=1)}}, cohortName="all"),
+            ],
+            5,
+            5,
+        ),
+        # the other has borrowed two of ours
+        (
+            [
+                cluster_queue(cohortName="all"),
+                cluster_queue("other", used={"l4": {"nvidia.com/gpu": 6}}, cohortName="all"),
+            ],
+            8,
+            2,
+        ),
+        # ... which it cannot where we lend nothing
+        (
+            [
+                cluster_queue("research", {"l4": {"nvidia.com/gpu": quota(4, lending=0)}}, cohortName="all"),
+                cluster_queue("other", used={"l4": {"nvidia.com/gpu": 4}}, cohortName="all"),
+            ],
+            8,
+            4,
+        ),
+        ([cluster_queue(cohortName="all"), cluster_queue("other", cohortName="all", stopPolicy="Hold")], 4, 4),
+        ([cluster_queue("research", {"t4": {"nvidia.com/gpu": quota(4)}})], 0, 0),
+    ],
+)
+def test_quota(queues: list[Object], ceiling: int, free: int) -> None:
+    found = here([node()], kueue=Kueue(KUEUE.local_queues, queues, KUEUE.flavors))
+    (share,) = [offer.share for offer in found.offers]
+    assert share is not None
+    assert (share.ceiling, share.free) == (ceiling, free)
+
+
+def test_quota_of_a_cohort_object() -> None:
+    cohort = {"metadata": {"name": "all"}, "spec": cluster_queue()["spec"]}
+    kueue = Kueue(KUEUE.local_queues, [cluster_queue(cohortName="all")], KUEUE.flavors, [cohort])
+    (offer,) = here([node()], kueue=kueue).offers
+    assert offer.availability(8) == FREE
+
+
+def test_more_than_a_queue_can_ever_give_is_said_with_the_numbers() -> None:
+    (offer,) = here([node()], kueue=KUEUE).offers
+    assert offer.availability(4) == FREE
+    assert offer.availability(8) == NEVER
+    assert offer.why_not(8) == (
+        "queue team-a (ClusterQueue research) can never give more than 4 (flavour l4, nominal quota 4)"
+    )
+
+
+def test_quota_in_use_is_waited_for() -> None:
+    queues = [cluster_queue(used={"l4": {"nvidia.com/gpu": 3}})]
+    (offer,) = here([node()], kueue=Kueue(KUEUE.local_queues, queues, KUEUE.flavors)).offers
+    assert offer.availability(2) == TAKEN
+    assert offer.why_not(2) == ("queue team-a (ClusterQueue research) has 1 of 4 left (flavour l4, nominal quota 4)")
+
+
+def test_a_flavour_says_where_and_lets_in() -> None:
+    """A flavour of spot nodes: its labels choose them, its tolerations open them."""
+    nodes = [node("spot-1", labels={"spot": "true"}, taints=[TAINT]), node("gpu-1", gpus=2)]
+    queues = [cluster_queue("research", {"spot": {"nvidia.com/gpu": quota(16)}, "l4": {"nvidia.com/gpu": quota(1)}})]
+    flavors = [
+        flavor("spot", {"spot": "true"}, nodeTaints=[TAINT], tolerations=[{"key": "dedicated", "operator": "Exists"}]),
+        flavor("l4"),
+    ]
+    found = here(nodes, kueue=Kueue(KUEUE.local_queues, queues, flavors))
+    assert [[place.node for place in offer.places] for offer in found.offers] == [["spot-1"], ["gpu-1"]]
+    assert [offer.availability(2) for offer in found.offers] == [FREE, NEVER]
+    assert not found.excluded
+
+
+@pytest.mark.parametrize(
+    ("kueue", "says"),
+    [
+        (Kueue(), "queue team-a: there is no such LocalQueue in the job's namespace"),
+        (Kueue([local_queue()]), "queue team-a (ClusterQueue research): there is no such ClusterQueue"),
+        (
+            Kueue([local_queue()], [cluster_queue(stopPolicy="HoldAndDrain")], KUEUE.flavors),
+            "queue team-a (ClusterQueue research): it admits nothing: stopPolicy is HoldAndDrain",
+        ),
+        (
+            Kueue([local_queue(stopPolicy="Hold")], [cluster_queue()], KUEUE.flavors),
+            "queue team-a (ClusterQueue research): it admits nothing: stopPolicy is Hold",
+        ),
+    ],
+)
+def test_a_queue_that_is_not_there_is_waited_for(kueue: Kueue, says: str) -> None:
+    (offer,) = here([node()], kueue=kueue).offers
+    assert offer.availability(1) == TAKEN
+    assert offer.why_not(1) == says
+
+
+@pytest.mark.parametrize(
+    ("flavors", "asks", "says"),
+    [
+        (KUEUE.flavors[:0], {}, "no flavour of it has nvidia.com/gpu for such a pod"),
+        ([flavor("l4", nodeTaints=[TAINT])], {}, "no flavour of it has nvidia.com/gpu for such a pod"),
+        ([flavor("l4", {"zone": "a"})], {}, "none of its flavours is for such nodes"),
+        (KUEUE.flavors, {"cpu": 8}, "its cpu can never be more than 4, and 8 is asked for"),
+    ],
+)
+def test_a_queue_that_can_never_give(flavors: list[Object], asks: dict[str, int], says: str) -> None:
+    queues = [cluster_queue("research", {"l4": {"nvidia.com/gpu": quota(4), "cpu": quota(4)}})]
+    (offer,) = here([node()], asks=asks, kueue=Kueue(KUEUE.local_queues, queues, flavors)).offers
+    assert offer.availability(1) == NEVER
+    assert says in offer.why_not(1)
+
+
+def test_a_resource_that_is_not_there_has_no_quota() -> None:
+    assert of_quota(cluster_queue(), [], flavor="l4", resource="amd.com/gpu").ceiling == 0
