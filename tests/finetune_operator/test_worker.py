@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import Any, cast
 
@@ -13,8 +14,9 @@ import pytest
 
 from finetune_operator.apply import Applier, RefusedError, StaleError
 from finetune_operator.client import ApiError, UnreachableError
-from finetune_operator.kinds import FINE_TUNE_JOB
+from finetune_operator.kinds import FINE_TUNE_JOB, NODE
 from finetune_operator.metrics import Metrics
+from finetune_operator.occupancy import Occupancy
 from finetune_operator.progress import Poller
 from finetune_operator.queue import Queue
 from finetune_operator.reconcile.plan import Key, Observed, Plan, Poll
@@ -38,6 +40,7 @@ class World:
     decided: list[Observed] = field(default_factory=list)
     applied: list[Plan] = field(default_factory=list)
     polled: list[Poll | None] = field(default_factory=list)
+    looks: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store.put(FINE_TUNE_JOB, job())
@@ -48,6 +51,7 @@ class World:
             queue=self.queue,
             applier=cast(Applier, self),
             poller=cast(Poller, self),
+            occupancy=cast(Occupancy, self),
             metrics=Metrics(),
             settings=Settings(),
             now=lambda: datetime(2026, 3, 1, tzinfo=UTC),
@@ -69,6 +73,10 @@ class World:
 
     def want(self, key: Key, uid: str, poll: Poll | None) -> None:
         self.polled.append(poll)
+
+    async def look(self, nodes: list[str]) -> dict[str, dict[str, Decimal]]:
+        self.looks.append(nodes)
+        return {"gpu-1": {"nvidia.com/gpu": Decimal(3)}}
 
     async def work(self) -> int:
         """Work until the queue is empty; how often the decision was asked."""
@@ -190,3 +198,29 @@ def test_a_deleted_job_is_forgotten_and_its_trainer_left_alone() -> None:
 
     poll = Poll("pod", "10.0.0.1", 8090)
     run(story, plan=Plan(poll=poll))
+
+
+def node(resource: str) -> dict[str, Any]:
+    metadata = {"name": "gpu-1", "uid": "n1", "resourceVersion": "1"}
+    return {"metadata": metadata, "status": {"allocatable": {"cpu": "8", resource: "4"}}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "status", "looks"),
+    [
+        ("nvidia.com/gpu", {}, [["gpu-1"]]),
+        ("nvidia.com/gpu", {"attempts": [{"number": 1, "jobName": "invoices-a1"}]}, []),  # what it has it has
+        ("example.com/fpga", {}, []),  # nothing to share
+    ],
+)
+def test_what_is_free_is_looked_at_before_a_job_is_sized(
+    resource: str, status: dict[str, Any], looks: list[list[str]]
+) -> None:
+    async def story(world: World) -> None:
+        world.store.put(NODE, node(resource))
+        world.store.put(FINE_TUNE_JOB, job(version=2, status=status))
+        await world.work()
+        assert world.looks == looks
+        assert world.decided[-1].usage == ({"gpu-1": {"nvidia.com/gpu": 3}} if looks else {})
+
+    run(story)

@@ -21,8 +21,10 @@ import kopf
 from finetune_operator import access, http, progress
 from finetune_operator.apply import Applier
 from finetune_operator.client import ApiError, Client, UnreachableError
+from finetune_operator.hardware_file import HardwareFile
 from finetune_operator.leader import Leader
 from finetune_operator.metrics import Metrics
+from finetune_operator.occupancy import Occupancy
 from finetune_operator.progress import Poller
 from finetune_operator.queue import Queue
 from finetune_operator.reconcile import reconcile
@@ -49,7 +51,12 @@ class Operator:
     """One process's worth of operator."""
 
     def __init__(
-        self, client: Client, session: aiohttp.ClientSession, settings: Settings, kubeconfig: Path | None
+        self,
+        client: Client,
+        session: aiohttp.ClientSession,
+        settings: Settings,
+        kubeconfig: Path | None,
+        hardware: HardwareFile | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         random = Random()
@@ -77,6 +84,7 @@ class Operator:
             queue=self._queue,
             applier=Applier(client, self._store, self._metrics, utc_now, identity, OrderedDict()),
             poller=self._poller,
+            occupancy=Occupancy(client=client, time=loop.time),
             metrics=self._metrics,
             settings=settings,
             now=utc_now,
@@ -90,6 +98,9 @@ class Operator:
             namespaces=settings.namespaces,
             interval=settings.limits.sweep_seconds,
         )
+        self._hardware = hardware
+        if hardware is not None:
+            self._store.hardware = hardware.table
         self._leader = Leader(
             client=client,
             namespace=settings.pod_namespace,
@@ -140,10 +151,15 @@ class Operator:
         await self._sweeper.fill()
         self._health.synced = True
         logger.info("has seen %d jobs", len(self._store.job_keys()))
+        if (stale := self._store.hardware.stale_prices(utc_now().date())) is not None:
+            logger.warning("%s", stale)
         tasks = {
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._sweeper.run(), name="sweep"),
         }
+        if self._hardware is not None:
+            follow = self._hardware.follow(self._store, self._queue, self._metrics)
+            tasks.add(asyncio.create_task(follow, name="hardware table"))
         tasks |= {asyncio.create_task(self._workers.run(), name=f"worker {n}") for n in range(self._settings.workers)}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -212,11 +228,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(settings: Settings, kubeconfig: Path | None) -> int:
+async def run(settings: Settings, kubeconfig: Path | None, hardware: HardwareFile | None) -> int:
     """Run the operator; returns the exit code."""
     try:
         async with Client(partial(access.read, kubeconfig)) as client, aiohttp.ClientSession() as session:
-            return await Operator(client, session, settings, kubeconfig).run()
+            return await Operator(client, session, settings, kubeconfig, hardware).run()
     except (access.AccessError, http.ListenError, MissingCRDError, ApiError, UnreachableError) as error:
         logger.error("%s", error)
         return 1

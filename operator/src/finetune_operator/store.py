@@ -17,6 +17,7 @@ from finetune_api.status import Progress
 from finetune_operator.destinations import destinations
 from finetune_operator.kinds import CLAIM, CONFIG_MAP, FINE_TUNE_JOB, JOB, NODE, POD, WATCHED, Kind
 from finetune_operator.reconcile.plan import Key, Observed
+from finetune_operator.sizing.cluster.usage import Usage
 from finetune_operator.sizing.hardware import Table, builtin
 from finetune_operator.trim import trim
 
@@ -55,6 +56,7 @@ class Store:
         self._nodes: tuple[dict[str, Any], ...] | None = None
         self.hardware: Table = builtin()
         """The kinds of accelerator, as every decision from now on sees them."""
+        self.usage: Usage = {}
 
     def put(self, kind: Kind, obj: Mapping[str, Any]) -> bool:
         """Take in an object as the API server tells of it. False: nothing that decisions read has changed."""
@@ -122,12 +124,22 @@ class Store:
             rivals=tuple(self._read_job(rival) for rival in sorted(self.rivals(key, job))),
             progress=progress if uid == entry.uid else None,
             hardware=self.hardware,
+            usage=self.usage,
         )
 
     def jobs_on(self, node: str) -> set[Key]:
         """The jobs that have a pod on the node. Nodes change rarely: every pod is looked at."""
         mark = f'"nodeName":{json.dumps(node)}'.encode()
         return {pod.key for pod in self._entries[POD.name].values() if pod.key is not None and mark in pod.text}
+
+    def nodes_with_accelerators(self) -> list[str]:
+        """Names of the nodes that have a resource of the hardware table."""
+        resources = self.hardware.resources
+        return [
+            str(node["metadata"]["name"])
+            for node in self._read_nodes()
+            if any(str(node["status"].get("allocatable", {}).get(name, "0")) != "0" for name in resources)
+        ]
 
     def rivals(self, key: Key, job: Mapping[str, Any]) -> set[Key]:
         """The other jobs of the namespace that write to a destination of this one."""

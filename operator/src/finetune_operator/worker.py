@@ -14,6 +14,7 @@ from finetune_operator.apply import Applier, RefusedError, StaleError
 from finetune_operator.client import ApiError, UnreachableError
 from finetune_operator.kinds import FINE_TUNE_JOB
 from finetune_operator.metrics import Metrics
+from finetune_operator.occupancy import Occupancy
 from finetune_operator.progress import Poller
 from finetune_operator.queue import Queue
 from finetune_operator.reconcile.plan import Key, Observed, Plan
@@ -22,6 +23,8 @@ from finetune_operator.store import Store
 
 logger = logging.getLogger(__name__)
 
+ATTEMPTS = b'"attempts":'
+"""In the stored text of a job that has begun."""
 REFUSAL_SECONDS = 60.0
 """A refused child is tried again after this: a quota may have been raised, a webhook mended."""
 
@@ -53,6 +56,7 @@ class Workers:
         queue: Queue,
         applier: Applier,
         poller: Poller,
+        occupancy: Occupancy,
         metrics: Metrics,
         settings: Settings,
         now: Callable[[], datetime],
@@ -63,6 +67,7 @@ class Workers:
         self._queue = queue
         self._applier = applier
         self._poller = poller
+        self._occupancy = occupancy
         self._metrics = metrics
         self._settings = settings
         self._now = now
@@ -93,6 +98,9 @@ class Workers:
         if entry is None:
             self._forget(key)
             return
+        if ATTEMPTS not in entry.text:
+            await self._look_at_nodes()
+            entry = self._store.entry(FINE_TUNE_JOB, key) or entry
         version = entry.version
         seen = self._store.observe(key)
         if seen is None:
@@ -121,6 +129,11 @@ class Workers:
                 self._metrics.failed("bug")
                 logger.exception("the decision failed; this is a bug of the operator, please report it")
                 self._queue.retry(key, at_least=1.0)
+
+    async def _look_at_nodes(self) -> None:
+        """See what is free, for a job that may be about to be sized."""
+        if nodes := self._store.nodes_with_accelerators():
+            self._store.usage = await self._occupancy.look(nodes)
 
     async def _decide_and_apply(self, key: Key, seen: Observed, version: str, refusal: Refusal | None) -> None:
         plan = self._decide(seen, now=self._now(), settings=self._settings)

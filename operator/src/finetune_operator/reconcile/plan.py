@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from finetune_api.status import Progress
+from finetune_operator.sizing.cluster.usage import Usage
 from finetune_operator.sizing.hardware import Table, builtin
 
 # An object as the API server gives or takes it. Hot paths stay on dicts: typed clients are slow.
@@ -30,7 +31,8 @@ class Observed:
     have left some. `rivals` are the other FineTuneJobs of the namespace that name a destination of this one.
     `refusal` is why the API server would not have this plan's last child (quota, Pod Security, an admission webhook, an
     invalid field): while it stands nothing is created; after a while it is tried again, with none. `hardware` is the
-    table of kinds of accelerator as it is now.
+    table of kinds of accelerator as it is now; `usage` what pods request on the nodes that have some, as last looked at
+    while the job has not begun.
     """
 
     job: Object
@@ -43,6 +45,7 @@ class Observed:
     progress: Progress | None = None
     refusal: str | None = None
     hardware: Table = field(default_factory=builtin)
+    usage: Usage = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
