@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from finetune_api.model_keys import LIMIT, restored
 from finetune_api.schema import Schema
 
 
 class Inspection(Schema):
     """What was read of the inputs before the job was sized. Rows and tokens do not depend on packing."""
 
-    model: Annotated[str, Field(max_length=2000)] | None = None
-    """What the model's size depends on: keys of its config.json, as JSON; of a list of kinds, how many of each."""
+    model: Annotated[str, Field(max_length=LIMIT)] | None = None
+    """What the model's size depends on: keys of its config.json, as JSON."""
     model_bytes: int | None = None
     """Size of the model's weight files."""
     rows: int | None = None
@@ -41,9 +41,5 @@ class Inspection(Schema):
     """Why the inputs could not be read, where the job goes on without."""
 
     def model_keys(self) -> dict[str, Any] | None:
-        """`model` as it was in config.json; None where it is not known, or is no JSON object."""
-        try:
-            found = json.loads(self.model or "null")
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) else None
+        """`model`, to be read as a config.json; None where it is not known."""
+        return restored(self.model) if self.model is not None else None

@@ -30,7 +30,8 @@ from finetune_trainer.supervisor import Supervisor, hold_signals
 from finetune_trainer.verdict import Verdict, termination_message
 from finetune_trainer.watch import Pulse
 
-RECIPE = [sys.executable, "-m", "finetune_trainer.run"]
+RECIPES = {"train": "finetune_trainer.run", "inspect": "finetune_trainer.inspection"}
+"""The module that does each task of the contract."""
 
 log = logging.getLogger("finetune_trainer")
 
@@ -86,7 +87,8 @@ def attempt(config: TrainerConfig, work: WorkDir) -> Verdict:
     if config.port == 0:
         work.port.write_text(str(server.server_address[1]), encoding="ascii")
     try:
-        return Supervisor(RECIPE, processes=config.processes, work=work, pulse=pulse).run()
+        command = [sys.executable, "-m", RECIPES[config.task]]
+        return Supervisor(command, processes=config.processes, work=work, pulse=pulse).run()
     finally:
         server.shutdown()
 

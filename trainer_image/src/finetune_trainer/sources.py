@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,13 @@ class ResolvedSource:
 
     path: Path
     revision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Description(ResolvedSource):
+    """A model without its weights, and the size of these."""
+
+    weight_bytes: int
 
 
 def fetch_model(source: SourceConfig, *, token: str | None, cache: Path) -> ResolvedSource:
@@ -61,23 +68,47 @@ def fetch_model(source: SourceConfig, *, token: str | None, cache: Path) -> Reso
     return ResolvedSource(folder, commit)
 
 
+def fetch_description(source: SourceConfig, *, token: str | None, cache: Path) -> Description:
+    """The base model without its weights. Raises as `fetch_model` does."""
+    if source.path is not None:
+        path = fetch_model(source, token=token, cache=cache).path
+        return Description(path, None, _weight_bytes({child.name: child.stat().st_size for child in path.iterdir()}))
+    repository = _repository(source, "model", token)
+    commit = hub.commit_of(repository)
+    sizes = hub.files_of(repository, commit)
+    _check_model(sizes, source.uri)
+    names = sorted(name for name in sizes if _BESIDE_WEIGHTS.fullmatch(name))
+    folder, _ = hub.download(repository, commit, cache, wanted=lambda _: names, purpose="description")
+    return Description(folder, commit, _weight_bytes(sizes))
+
+
 def fetch_dataset(
-    source: SourceConfig, *, token: str | None, cache: Path, default_split: str = "train"
+    source: SourceConfig,
+    *,
+    token: str | None,
+    cache: Path,
+    default_split: str = "train",
+    choose: Callable[[Mapping[str, int]], list[str]] = list,
 ) -> ResolvedSource:
     """A file, or a folder that holds the rows of the split and nothing else.
 
-    `default_split` is the one taken from a Hub data set where the source names none. Raises as `fetch_model` does,
-    and BAD_DATA where there is no file that can be read.
+    `default_split` is the one taken from a Hub data set where the source names none. `choose` is given the files that
+    make up the data (name to size in bytes) and says which of them are wanted; a single file is always taken whole.
+    Raises as `fetch_model` does, and BAD_DATA where there is no file that can be read.
     """
     if source.path is not None:
         path = Path(source.path)
-        files = data_files(path)
-        if path.is_file() or (source.split is None and source.subset is None):
+        files = {name: file.stat().st_size for file, name in data_files(path)}
+        if path.is_file():
             return ResolvedSource(path, None)
-        card = (path / CARD).read_text(encoding="utf-8") if (path / CARD).exists() else ""
-        split = source.split or default_split
-        names = split_files([name for _, name in files], card, subset=source.subset, split=split, what=source.uri)
-        return ResolvedSource(_linked(path, names, cache, f"{path}--{source.subset}--{split}"), None)
+        names, label = list(files), str(path)
+        if source.split is not None or source.subset is not None:
+            card = (path / CARD).read_text(encoding="utf-8") if (path / CARD).exists() else ""
+            split = source.split or default_split
+            names = split_files(names, card, subset=source.subset, split=split, what=source.uri)
+            label = f"{path}--{source.subset}--{split}"
+        chosen = choose({name: files[name] for name in names})
+        return ResolvedSource(path if len(chosen) == len(files) else _linked(path, chosen, cache, label), None)
     repository = _repository(source, "dataset", token)
     commit = hub.commit_of(repository)
     split = source.split or default_split
@@ -86,9 +117,10 @@ def fetch_dataset(
     )
     card = (card_folder / CARD).read_text(encoding="utf-8") if found else ""
 
-    def wanted(sizes: Collection[str]) -> list[str]:
+    def wanted(sizes: Mapping[str, int]) -> list[str]:
         names = [name for name in sizes if not name.startswith(".") and name != CARD]
-        return split_files(names, card, subset=source.subset, split=split, what=source.uri)
+        names = split_files(names, card, subset=source.subset, split=split, what=source.uri)
+        return choose({name: sizes[name] for name in names})
 
     purpose = f"{source.subset or 'default'}--{split}".replace("/", "-")
     folder, names = hub.download(repository, commit, cache, wanted=wanted, purpose=purpose)
@@ -104,6 +136,10 @@ def _repository(source: SourceConfig, kind: Literal["model", "dataset"], token: 
             f"{source.uri} ({field}.source) can't be read; hf:// and pvc:// can, and file:// in local runs",
         )
     return hub.Repository(kind, source.repository, source.revision or "main", token, field)
+
+
+def _weight_bytes(sizes: Mapping[str, int]) -> int:
+    return sum(size for name, size in sizes.items() if _WEIGHTS.fullmatch(name))
 
 
 def _check_model(names: Collection[str], uri: str) -> None:

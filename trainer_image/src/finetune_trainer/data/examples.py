@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -31,6 +32,13 @@ _BLOCK_ROWS = 1024
 _LOG_ROWS = 100_000
 
 
+class Overlong(NamedTuple):
+    """An example that was dropped for its length, in tokens, and on which side of the split it would have stood."""
+
+    length: int
+    key: int
+
+
 @dataclass(slots=True)
 class Made:
     """What a block of rows has become."""
@@ -38,6 +46,9 @@ class Made:
     tokens: list[Tokens] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     """One per example: on which side of the split it stands."""
+    lengths: list[int] = field(default_factory=list)
+    """One per example: its tokens before it was cut."""
+    overlong: list[Overlong] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
 
 
@@ -55,19 +66,22 @@ class Tokenising:
     def run(self, source: Path, store: TokenStore, *, processes: int) -> Counts:
         """Read all of `source` into `store`. Raises BAD_DATA at the first row that can't be used, or if none can."""
         counts = Counts()
-        rows = self._rows(source)
-        blocks = iter(lambda: list(islice(rows, _BLOCK_ROWS)), [])
-        for made in workers.in_order(self._block, blocks, processes=processes):
+        for made in self.blocks(self.rows(source), processes=processes):
             for tokens, key in zip(made.tokens, made.keys, strict=True):
                 store.add(tokens, key)
             before, counts = counts, counts + made.counts
             if counts.rows // _LOG_ROWS != before.rows // _LOG_ROWS:
                 log.info("%s: %s rows read", source.name, f"{counts.rows:,}")
-        if not counts.examples:
-            raise _nothing_left(source, counts)
+        must_have_examples(source, counts)
         return counts
 
-    def _rows(self, source: Path) -> Iterator[tuple[Row, Format]]:
+    def blocks(self, rows: Iterator[tuple[Row, Format]], *, processes: int) -> Iterator[Made]:
+        """Examples of `rows`, a block at a time and in their order. Raises BAD_DATA."""
+        blocks = iter(lambda: list(islice(rows, _BLOCK_ROWS)), [])
+        return workers.in_order(self._block, blocks, processes=processes)
+
+    def rows(self, source: Path) -> Iterator[tuple[Row, Format]]:
+        """All rows, read and found to be of one format. Raises BAD_DATA."""
         format_: Format | None = None
         first: Row | None = None
         for raw in read(source):
@@ -84,6 +98,13 @@ class Tokenising:
                     "all rows must have one format",
                 )
             yield row, format_
+
+    def check(self, row: Row, format_: Format) -> None:
+        """Raise BAD_DATA if the row can't become an example, without making it into tokens."""
+        try:
+            format_.convert(row, self._wanted)
+        except EmptyResponseError as empty:
+            self._empty(row, str(empty), Counts())
 
     def _check_columns(self, first: Row) -> None:
         for ours, theirs in self._config.columns.items():
@@ -117,6 +138,7 @@ class Tokenising:
             fitting = fit(tokens, self._longest, self._config.overlong)
             if fitting is None:
                 counts.overlong += 1
+                made.overlong.append(Overlong(len(tokens.ids), key))
                 continue
             counts.truncated += len(fitting.ids) < len(tokens.ids)
             counts.examples += 1
@@ -124,6 +146,7 @@ class Tokenising:
             counts.trained_tokens += int(fitting.trained.sum())
             made.tokens.append(fitting)
             made.keys.append(key)
+            made.lengths.append(len(tokens.ids))
         return made
 
     def _write(self, row: Row, example: Example) -> list[Draft]:
@@ -143,12 +166,14 @@ class Tokenising:
         counts.empty += 1
 
 
-def _nothing_left(source: Path, counts: Counts) -> Failure:
+def must_have_examples(source: Path, counts: Counts) -> None:
+    """Raise BAD_DATA where nothing of `source` can be trained on."""
     if not counts.rows:
-        return Failure(Outcome.BAD_DATA, "NoRows", f"{source.name} has no rows; give it some")
-    return Failure(
-        Outcome.BAD_DATA,
-        "NoUsableRows",
-        f"none of the {counts.rows:,} rows of {source.name} can be trained on: {counts.empty:,} have no response, "
-        f"{counts.overlong:,} are over training.maxSequenceLength",
-    )
+        raise Failure(Outcome.BAD_DATA, "NoRows", f"{source.name} has no rows; give it some")
+    if not counts.examples:
+        raise Failure(
+            Outcome.BAD_DATA,
+            "NoUsableRows",
+            f"none of the {counts.rows:,} rows of {source.name} can be trained on: {counts.empty:,} have no response, "
+            f"{counts.overlong:,} are over training.maxSequenceLength",
+        )
