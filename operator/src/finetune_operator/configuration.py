@@ -12,14 +12,14 @@ import yaml
 from pydantic import ValidationError
 
 from finetune_api.schema import Schema, wire_name
+from finetune_operator import numbered_yaml
+from finetune_operator.numbered_yaml import Location, field_path
 from finetune_operator.settings import Settings
 
 ENV_PREFIX = "FINETUNE_"
 # Kubernetes puts a variable per Service into every pod (FINETUNE_OPERATOR_SERVICE_HOST ...), and other tools of the
 # project have variables of their own, so an unknown one is no error; one that is nearly right is.
 NEARLY_RIGHT = 0.85
-
-Path_ = tuple[str | int, ...]
 
 
 class SettingsError(ValueError):
@@ -33,7 +33,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings
         SettingsError: the file is missing, is not YAML, or a value is not allowed.
     """
     data, lines = _read(path) if path is not None else ({}, {})
-    variables: dict[Path_, str] = {}
+    variables: dict[Location, str] = {}
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX):
             _override(data, variables, name, environ[name])
@@ -43,52 +43,20 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings
         raise SettingsError("\n".join(_explain(e, path, lines, variables) for e in error.errors())) from None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
     """The file's content, and the line of each key in it."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark is not None else ""
-        raise SettingsError(f"{path}{line}: is not YAML: {error.problem or error.context}") from None
-    # The last two: a date that there is not, such as 2026-02-30, and a document without end.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+        data, lines = numbered_yaml.read(path)
+    except numbered_yaml.UnreadableError as error:
+        raise SettingsError(str(error)) from None
     if data is None:
         return {}, {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path}:1: must be a mapping of settings, such as `logLevel: debug`")
-    lines: dict[Path_, int] = {}
-    try:
-        _number(node, (), lines)
-    except RecursionError:
-        raise SettingsError(f"{path}: an anchor contains itself") from None
-    except SettingsError as error:
-        raise SettingsError(f"{path}:{error}") from None
     return data, lines
 
 
-def _number(node: yaml.Node | None, at: Path_, lines: dict[Path_, int]) -> None:
-    match node:
-        case yaml.MappingNode():
-            for key, value in node.value:
-                here = (*at, str(key.value))
-                if here in lines:
-                    # YAML says nothing about it and the last one would win in silence
-                    raise SettingsError(f"{key.start_mark.line + 1}: {_field(here)}: is given twice")
-                lines[here] = key.start_mark.line + 1
-                _number(value, here, lines)
-        case yaml.SequenceNode():
-            for index, value in enumerate(node.value):
-                lines[(*at, index)] = value.start_mark.line + 1
-                _number(value, (*at, index), lines)
-
-
-def _override(data: dict[str, Any], variables: dict[Path_, str], name: str, value: str) -> None:
+def _override(data: dict[str, Any], variables: dict[Location, str], name: str, value: str) -> None:
     """Put one variable's value where it belongs, and remember that it came from there."""
     segments = name.removeprefix(ENV_PREFIX).split("__")
     schema: type[Schema] = Settings
@@ -102,7 +70,7 @@ def _override(data: dict[str, Any], variables: dict[Path_, str], name: str, valu
                 if not near:
                     return
                 raise SettingsError(f"{name}: no such setting; did you mean {ENV_PREFIX}{near[0].upper()}?")
-            raise SettingsError(f"{name}: {_field(at)} has no {field}; it has {', '.join(sorted(fields))}")
+            raise SettingsError(f"{name}: {field_path(at)} has no {field}; it has {', '.join(sorted(fields))}")
         at.append(wire_name(field))
         annotation = fields[field].annotation
         rest = segments[depth + 1 :]
@@ -113,12 +81,14 @@ def _override(data: dict[str, Any], variables: dict[Path_, str], name: str, valu
             variables[(*at, "__".join(rest))] = name
             return
         elif rest:
-            raise SettingsError(f"{name}: {_field(at)} is a value and has nothing below it")
+            raise SettingsError(f"{name}: {field_path(at)} is a value and has nothing below it")
         else:
             _put(data, at, _parse(value) if get_origin(annotation) in (list, dict) else value, name)
             variables[tuple(at)] = name
             return
-    raise SettingsError(f"{name}: {_field(at)} is a group; set one of its fields, as {name}__{_first(schema).upper()}")
+    raise SettingsError(
+        f"{name}: {field_path(at)} is a group; set one of its fields, as {name}__{_first(schema).upper()}"
+    )
 
 
 def _first(schema: type[Schema]) -> str:
@@ -144,20 +114,13 @@ def _put(data: dict[str, Any], at: Sequence[str], value: Any, name: str) -> None
     data[at[-1]] = value
 
 
-def _explain(error: Any, path: Path | None, lines: Mapping[Path_, int], variables: Mapping[Path_, str]) -> str:
-    at: Path_ = tuple(error["loc"])
+def _explain(error: Any, path: Path | None, lines: Mapping[Location, int], variables: Mapping[Location, str]) -> str:
+    at: Location = tuple(error["loc"])
     cause = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
     # a union adds its branch to the location; the longest part of it that somebody wrote is where the error is
     for end in range(len(at), 0, -1):
         if at[:end] in variables:
-            return f"{variables[at[:end]]}: {_field(at)}: {cause}"
+            return f"{variables[at[:end]]}: {field_path(at)}: {cause}"
         if at[:end] in lines:
-            return f"{path}:{lines[at[:end]]}: {_field(at)}: {cause}"
-    return f"{path or 'settings'}: {_field(at)}: {cause}"
-
-
-def _field(at: Sequence[str | int]) -> str:
-    text = ""
-    for part in at:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".")
+            return f"{path}:{lines[at[:end]]}: {field_path(at)}: {cause}"
+    return f"{path or 'settings'}: {field_path(at)}: {cause}"

@@ -56,6 +56,11 @@ class Metrics:
             ("verb", "kind", "code"),
             registry=self.registry,
         )
+        self.hardware_refused = Gauge(
+            f"{PREFIX}_operator_hardware_refused",
+            "1 while the hardware table's file is wrong and the table before it is used.",
+            registry=self.registry,
+        )
         self.ghosts = Counter(
             f"{PREFIX}_operator_ghosts",
             "Objects that had vanished without a watch event and were found by listing.",

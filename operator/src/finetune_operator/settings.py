@@ -71,6 +71,8 @@ class Settings(Schema):
     """json for machines, text for people."""
     progress_through: Literal["pod", "apiServer"] = "pod"
     """How /progress is reached: the pod's IP (in the cluster), or the API server's pods/proxy (outside)."""
+    hardware_file: str | None = None
+    """File with rows of the hardware table, over those that the operator knows; it is read again when it changes."""
     trainer: TrainerSettings = TrainerSettings()
     """Training pods."""
     storage: StorageSettings = StorageSettings()

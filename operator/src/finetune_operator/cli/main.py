@@ -10,6 +10,7 @@ from importlib import import_module
 # name -> (module with add_arguments(parser) and main(args) -> exit code, what `finetune --help` says)
 COMMANDS = {
     "run": ("finetune_operator.cli.run", "train a FineTuneJob on this machine, without a cluster"),
+    "hardware": ("finetune_operator.cli.hardware", "list the kinds of accelerator that are known, and their prices"),
     "operator": ("finetune_operator.cli.operator", "run the operator"),
     "crds": ("finetune_operator.cli.crds", "write, or check, the CustomResourceDefinition and its reference"),
 }

@@ -10,6 +10,8 @@ from pathlib import Path
 import uvloop
 
 from finetune_operator import app, configuration, logs
+from finetune_operator.hardware_file import HardwareFile
+from finetune_operator.sizing.hardware.read import HardwareError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +31,12 @@ def main(args: argparse.Namespace) -> int:
     """Run until a signal; returns the exit code."""
     try:
         settings = configuration.load(args.settings)
-    except configuration.SettingsError as error:
+        hardware = HardwareFile(Path(settings.hardware_file)) if settings.hardware_file is not None else None
+    except (configuration.SettingsError, HardwareError) as error:
         print(error, file=sys.stderr)
         return 78  # EX_CONFIG
     given = {"namespaces": args.namespace, "log_format": args.log_format, "log_level": args.log_level}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(app.run(settings, args.kubeconfig))
+        return runner.run(app.run(settings, args.kubeconfig, hardware))

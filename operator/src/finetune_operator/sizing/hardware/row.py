@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from finetune_api.schema import Rule, Schema
+from finetune_api.schema import Schema, wire_name
 
 PRODUCT_LABEL = "nvidia.com/gpu.product"
 """GPU feature discovery names the product of a node's GPUs in it."""
@@ -16,6 +17,10 @@ PRODUCT_LABEL = "nvidia.com/gpu.product"
 KindName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+
+
+MEASURED = ("memory_gib", "bf16", "tflops", "bandwidth_gbs")
+"""Fields that a row with products must have."""
 
 
 class Interconnect(Schema):
@@ -40,23 +45,8 @@ class Price(Schema):
     """Where they are from."""
 
 
-def _is_complete(row: Hardware) -> bool:
-    if not row.products:
-        return True
-    figures = (row.memory_gib, row.tflops, row.bandwidth_gbs)
-    return "bf16" in row.model_fields_set and all(figure is not None for figure in figures)
-
-
 class Hardware(Schema):
     """One kind of accelerator."""
-
-    rules = (
-        Rule(
-            cel="",
-            message="a row with products must have memoryGiB, tflops, bandwidthGBs and bf16",
-            holds=_is_complete,
-        ),
-    )
 
     name: KindName
     """What users write, and what status shows."""
@@ -88,3 +78,12 @@ class Hardware(Schema):
     def device(self) -> Literal["gpu", "cpu"]:
         """What the trainer looks for."""
         return "cpu" if self.resource is None else "gpu"
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        """What sizing works with must be there for every kind that a node can turn out to be."""
+        missing = [name for name in MEASURED if getattr(self, name) is None or name not in self.model_fields_set]
+        if self.products and missing:
+            names = ", ".join(self.model_fields[name].alias or wire_name(name) for name in missing)
+            raise PydanticCustomError("incomplete", "{names}: a row with products must say it", {"names": names})
+        return self
