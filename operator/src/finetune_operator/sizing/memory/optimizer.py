@@ -1,0 +1,53 @@
+"""What the optimizer keeps between steps, and what a step needs for its arithmetic."""
+
+from __future__ import annotations
+
+from finetune_operator.sizing.memory import precision, trained
+from finetune_operator.sizing.setup import Setup
+
+EIGHT_BIT = 2 * (1 + 4 / 256)
+"""Bytes a parameter: two moments of 8 bits, with an fp32 scale for 256 of each (arXiv:2110.02861, section 2.1)."""
+EIGHT_BIT_FROM = 4096
+"""Elements below which bitsandbytes keeps a tensor's moments in fp32 (min_8bit_size)."""
+CHUNK = 1 << 24
+"""Elements that StochasticAdamW updates at a time (finetune_trainer/optimizer.py)."""
+CHUNK_BYTES = 4 * precision.FP32
+"""Of temporaries for each of them: weight, gradient, denominator and its square root."""
+
+
+def per_parameter(setup: Setup) -> float:
+    """Bytes of the moments of one trained parameter.
+
+    AdamW has two (Kingma & Ba 2014, arXiv:1412.6980); 4 bytes each, or 2 where an engine keeps them in the weights'
+    bf16.
+    """
+    if setup.optimizer in ("adamw8bit", "pagedAdamw8bit"):
+        return EIGHT_BIT
+    return 2 * (precision.HALF if setup.engine.optimizer_precision == "bf16" else precision.FP32)
+
+
+def states(setup: Setup) -> int:
+    """Bytes of all moments on one device that holds all of them.
+
+    Paged moments lie in memory that moves between host and GPU as it is touched (arXiv:2305.14314, section 3): what
+    must be there is what one tensor's update touches.
+    """
+    if setup.device == "gpu" and setup.optimizer in ("pagedAdamw", "pagedAdamw8bit"):
+        return round(trained.largest_parameter(setup) * per_parameter(setup))
+    return round(trained.parameters(setup) * per_parameter(setup))
+
+
+def temporaries(setup: Setup) -> int:
+    """Bytes of scratch memory of a step.
+
+    StochasticAdamW makes fp32 copies of a chunk. torch's fused AdamW and bitsandbytes' need none; torch's plain AdamW,
+    on CPUs, takes a denominator as large as the parameter, and its square root before it.
+    """
+    largest = trained.largest_parameter(setup)
+    if setup.method == "full" and setup.optimizer == "adamw" and precision.trained(setup) == precision.HALF:
+        if setup.engine.optimizer_precision == "bf16":
+            return 0
+        return min(CHUNK, largest) * CHUNK_BYTES
+    if setup.device == "cpu" and setup.optimizer in ("adamw", "pagedAdamw"):
+        return 2 * largest * precision.FP32
+    return 0

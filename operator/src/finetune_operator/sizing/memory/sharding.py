@@ -1,0 +1,41 @@
+"""What several accelerators divide among them, and what working together costs each."""
+
+from __future__ import annotations
+
+from finetune_operator.sizing.memory import precision, trained, weights
+from finetune_operator.sizing.setup import Setup
+
+IN_FLIGHT = 2
+"""Layers that FSDP holds whole at a time: the one that is computed, and the next, which is fetched meanwhile."""
+
+
+def share(setup: Setup, amount: int) -> int:
+    """What each accelerator keeps of something that fsdp divides (Zhao et al. 2023, arXiv:2304.11277)."""
+    return -(-amount // setup.accelerators) if setup.sharding == "fsdp" else amount
+
+
+def gathered(setup: Setup) -> int:
+    """Bytes of whole layers, and of embedding and head, which FSDP2's root keeps whole from forward to backward."""
+    if setup.sharding != "fsdp" or setup.accelerators == 1:
+        return 0
+    architecture = setup.architecture
+    outer = architecture.embedding_parameters + architecture.head_parameters
+    layer = min(weights.layer(setup), weights.layer_elements(setup) * precision.compute(setup))
+    return IN_FLIGHT * layer + outer * precision.compute(setup)
+
+
+def reduced(setup: Setup) -> int:
+    """Bytes of gradients on their way to other accelerators.
+
+    DDP keeps all in buckets beside the gradients (Li et al. 2020, arXiv:2006.15704, section 3.2). FSDP2 has one
+    layer's, whole, and in fp32 for the sum; that of embedding and head, at the end, is the largest where it is trained.
+    """
+    if setup.accelerators == 1 or setup.sharding == "none":
+        return 0
+    if setup.sharding == "ddp":
+        return trained.bytes_of(setup, trained.parameters(setup))
+    architecture = setup.architecture
+    layer = trained.parameters(setup) // architecture.layers
+    if setup.method == "full":
+        layer = max(weights.layer_elements(setup), architecture.embedding_parameters + architecture.head_parameters)
+    return layer * (precision.compute(setup) + precision.FP32)

@@ -1,0 +1,69 @@
+"""What the backward pass through one layer needs beside what the layer kept: gradients, casts, whole weights."""
+
+from __future__ import annotations
+
+from finetune_operator.sizing.memory import precision, trained, weights
+from finetune_operator.sizing.memory.batch import tokens
+from finetune_operator.sizing.setup import Setup
+
+
+def gradients_of_activations(setup: Setup) -> int:
+    """Bytes of the widest moment in the feed-forward layer: gradients of product, activation and up projection.
+
+    The product that was kept is gone by then. A fused gate and up projection joins both gradients. Experts: the
+    gradients of what came back, in two orders, and of what was handed out.
+    """
+    architecture, compute = setup.architecture, precision.compute(setup)
+    inner = architecture.intermediate_size
+    fused = any(linear.name == "gate_up_proj" and linear.module for linear in architecture.linears)
+    wide = (3 if fused else 2 if architecture.gated else 1) * inner
+    experts = max((linear.active for linear in architecture.linears if not linear.module), default=0)
+    wide = max(wide, 3 * experts * architecture.hidden_size)
+    return tokens(setup) * (compute * wide + stream(setup))
+
+
+def stream(setup: Setup) -> int:
+    """Bytes for each token of the gradient of the residual stream."""
+    return setup.architecture.hidden_size * precision.weight(setup)
+
+
+def casts_of_adapters(setup: Setup) -> int:
+    """Bytes of the widest adapter's input as it is cast, dropped out of and multiplied.
+
+    An adapter in fp32 gets its input in fp32 (PEFT), and dropout another; autocast makes it half precision again.
+    """
+    compute = precision.compute(setup)
+    widest = max((each.linear.inputs for each in trained.adapted(setup) if each.linear.module), default=0)
+    if not widest or setup.method == "ia3":
+        return 0
+    casts = precision.trained(setup) if precision.trained(setup) > compute else 0
+    dropped = (casts or compute) if setup.dropout else 0
+    return tokens(setup) * (widest * (compute + casts + dropped) + 4 * setup.architecture.hidden_size * compute)
+
+
+def dequantised(setup: Setup) -> int:
+    """Bytes of the largest quantised matrix in the arithmetic's type: bitsandbytes restores one at a time, whole.
+
+    Its scales too, in fp32, where they are quantised themselves.
+    """
+    largest = max((each.matrix for each in setup.architecture.linears if weights.quantised(setup, each)), default=0)
+    scales = 4 / 64 if setup.engine.quantization == "nf4-dq" else 0
+    return round(largest * (precision.compute(setup) + scales))
+
+
+def merged_experts(setup: Setup) -> int:
+    """Bytes of experts' weights with their adapters added, and of the gradient of the larger of the two.
+
+    PEFT's ParamWrapper adds the adapter to the bare parameter in every forward pass.
+    """
+    bare = [each.linear for each in trained.adapted(setup) if not each.linear.module and each.linear.part == "mlp"]
+    if not bare:
+        return 0
+    sizes = [linear.matrix * linear.copies for linear in bare]
+    return (sum(sizes) + max(sizes)) * precision.compute(setup)
+
+
+def kept_experts(setup: Setup) -> int:
+    """Bytes of the same that all layers keep without checkpointing."""
+    bare = (each.linear for each in trained.adapted(setup) if not each.linear.module and each.linear.part == "mlp")
+    return sum(linear.weights for linear in bare) * precision.compute(setup)
