@@ -39,12 +39,12 @@ def built(of: FineTuneJob) -> dict[str, Any]:
     config = trainer_config(
         of, paths=paths_in_cluster(of), sizing=sizing, attempt=2, micro_batch_size=sizing.micro_batch_size or 1
     )
-    manifest = config_map(of, config, accelerator=sizing.accelerator)
+    manifest = config_map(of, config, sizing=sizing)
     manifest["data"] = {name: json.loads(text) for name, text in manifest["data"].items()}  # to be readable
     return {
         "claim": work_claim(of, SETTINGS.storage),
         "config_map": manifest,
-        "job": attempt_job(of, attempt=2, hardware=hardware, count=sizing.count, settings=SETTINGS.trainer),
+        "job": attempt_job(of, attempt=2, hardware=hardware, sizing=sizing, settings=SETTINGS.trainer),
     }
 
 

@@ -6,19 +6,26 @@ from typing import Any
 
 import pytest
 
+from finetune_api.status import Sizing
 from finetune_operator.children.job import attempt_job
 from finetune_operator.settings import TrainerSettings
-from finetune_operator.sizing.hardware import PRODUCT_LABEL, builtin
+from finetune_operator.sizing.hardware import PRODUCT_LABEL, Hardware, builtin
 from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job
 
 
 def pod(changes: dict[str, Any], *, accelerator: str = "cpu") -> dict[str, Any]:
     """The spec of the pod."""
     hardware = builtin().row(accelerator)
-    count = 0 if hardware.resource is None else 1
-    manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=count, settings=TrainerSettings())
+    manifest = attempt_job(
+        job(changes), attempt=1, hardware=hardware, sizing=sizing_on(hardware), settings=TrainerSettings()
+    )
     spec: dict[str, Any] = manifest["spec"]["template"]["spec"]
     return spec
+
+
+def sizing_on(hardware: Hardware) -> Sizing:
+    """The least that a sizing is."""
+    return Sizing(accelerator=hardware.name, count=0 if hardware.resource is None else 1, nodes=1)
 
 
 @pytest.mark.parametrize("changes", [SHORTEST, EVERYTHING])
@@ -78,7 +85,7 @@ def environment(changes: dict[str, Any], **settings: str) -> dict[str, str]:
     """The container's, under this setting of the operator."""
     hardware = builtin().row("cpu")
     trainer = TrainerSettings(env=settings)
-    manifest = attempt_job(job(changes), attempt=1, hardware=hardware, count=0, settings=trainer)
+    manifest = attempt_job(job(changes), attempt=1, hardware=hardware, sizing=sizing_on(hardware), settings=trainer)
     return {var["name"]: var["value"] for var in manifest["spec"]["template"]["spec"]["containers"][0]["env"]}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from finetune_api.contract import EXIT_CODES, TRAINER_CONTAINER, Outcome
 from finetune_api.job import FineTuneJob
+from finetune_api.status import Sizing
 from finetune_operator.children.metadata import Manifest, of_attempt
 from finetune_operator.children.pod import pod_template
 from finetune_operator.settings import TrainerSettings
@@ -29,7 +30,7 @@ POD_FAILURE_POLICY = {
 
 
 def attempt_job(
-    job: FineTuneJob, *, attempt: int, hardware: Hardware, count: int, settings: TrainerSettings
+    job: FineTuneJob, *, attempt: int, hardware: Hardware, sizing: Sizing, settings: TrainerSettings
 ) -> Manifest:
     """One attempt.
 
@@ -39,7 +40,7 @@ def attempt_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": of_attempt(job, attempt, accelerator=hardware.name),
+        "metadata": of_attempt(job, attempt, sizing=sizing),
         "spec": {
             "completions": 1,
             "parallelism": 1,
@@ -47,6 +48,6 @@ def attempt_job(
             # Without it a suspended and resumed Job starts a pod while the last one still writes its checkpoint.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": POD_FAILURE_POLICY,
-            "template": pod_template(job, attempt=attempt, hardware=hardware, count=count, settings=settings),
+            "template": pod_template(job, attempt=attempt, hardware=hardware, count=sizing.count, settings=settings),
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from finetune_api import API_VERSION, KIND
@@ -13,8 +14,10 @@ from finetune_api.names import (
     JOB_UID_LABEL,
     MANAGED_BY,
     MANAGED_BY_LABEL,
+    SIZING_ANNOTATION,
     attempt_name,
 )
+from finetune_api.status import Sizing
 
 Manifest = dict[str, Any]
 
@@ -41,12 +44,18 @@ def owner(job: FineTuneJob) -> dict[str, Any]:
     }
 
 
-def of_attempt(job: FineTuneJob, number: int, *, accelerator: str) -> dict[str, Any]:
-    """Metadata of a child of one attempt. The label keeps what the job was sized for, should the operator die before
+def of_attempt(job: FineTuneJob, number: int, *, sizing: Sizing) -> dict[str, Any]:
+    """Metadata of a child of one attempt. The annotation keeps what it was made for, should the operator die before
     status says so: the nodes may have changed when it looks again.
     """
     metadata = owned(job, name=attempt_name(job.metadata.name, number), attempt=number)
-    return {**metadata, "labels": {**metadata["labels"], ACCELERATOR_LABEL: accelerator}}
+    # what lost is for people to read in status, and is most of it
+    kept = sizing.model_copy(update={"alternatives": None}).to_json()
+    return {
+        **metadata,
+        "labels": {**metadata["labels"], ACCELERATOR_LABEL: sizing.accelerator},
+        "annotations": {SIZING_ANNOTATION: json.dumps(kept, separators=(",", ":"), sort_keys=True)},
+    }
 
 
 def owned(job: FineTuneJob, *, name: str, attempt: int | None = None) -> dict[str, Any]:

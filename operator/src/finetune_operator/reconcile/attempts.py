@@ -72,7 +72,7 @@ def _create(draft: Draft, number: int) -> None:
         raise LookupError(f"attempt {number} of {draft.job.metadata.name} has no sizing")
     _create_config(draft, attempt, sizing)
     draft.create.append(
-        attempt_job(draft.job, attempt=number, hardware=hardware, count=sizing.count, settings=draft.settings.trainer)
+        attempt_job(draft.job, attempt=number, hardware=hardware, sizing=sizing, settings=draft.settings.trainer)
     )
     draft.phase = "Starting"
     draft.conditions.set(Type.RECONCILING, False, "Acted")
@@ -97,7 +97,7 @@ def _create_config(draft: Draft, attempt: Attempt, sizing: Sizing) -> None:
         attempt=attempt.number,
         micro_batch_size=attempt.micro_batch_size or 1,
     )
-    draft.create.append(config_map(draft.job, config, accelerator=sizing.accelerator))
+    draft.create.append(config_map(draft.job, config, sizing=sizing))
 
 
 def _record(draft: Draft, number: int, child: Object | None) -> Attempt:
