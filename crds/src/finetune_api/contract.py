@@ -9,19 +9,21 @@ its outcome. Exit code 0 means that every output was written and verified, and i
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from finetune_api.inspection import Inspection
 from finetune_api.schema import (
     Attention,
     DatasetFormat,
+    LossKernel,
     Method,
     Optimizer,
     Precision,
     Scheduler,
     Schema,
+    Sharding,
     TrainOn,
 )
 from finetune_api.status import Metrics, Output, ResolvedInputs
@@ -155,6 +157,10 @@ class TrainingConfig(Schema):
     gradient_checkpointing: bool
     attention: Attention | None = None
     """None: the fastest that the device and the model support."""
+    loss_kernel: LossKernel | None = None
+    """None: chunked, which never holds all logits."""
+    sharding: Sharding = "none"
+    """How the processes share the work; "none" where there is one."""
     precision: Precision | None = None
     """None: bf16 where the device has it, else fp16; fp32 on CPUs, but bf16 compute under qlora."""
     neftune_alpha: float | None = None
@@ -206,6 +212,16 @@ class TrainerConfig(Schema):
     training: TrainingConfig
     checkpoint: CheckpointConfig
     output: OutputConfig
+
+    @model_validator(mode="after")
+    def _processes_share_the_work(self) -> Self:
+        sharding = self.training.sharding
+        if (self.processes > 1) == (sharding == "none"):
+            raise ValueError(
+                f"training.sharding: {sharding} means {'one process' if sharding == 'none' else 'several processes'}, "
+                f"and processes is {self.processes}"
+            )
+        return self
 
 
 class Result(Schema):

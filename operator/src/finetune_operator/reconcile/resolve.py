@@ -21,13 +21,13 @@ from finetune_api.contract import (
 )
 from finetune_api.job import FineTuneJob
 from finetune_api.names import DESTINATIONS_DIR, OUTPUT_DIR, SOURCES_DIR, TRAINER_PORT, WORK_DIR, work_claim_name
+from finetune_api.schema import Sharding
 from finetune_api.spec.dataset import DataQuality, DatasetSpec
 from finetune_api.spec.resources import CheckpointSpec
 from finetune_api.spec.training import AdapterSpec, TrainingSpec
 from finetune_api.status import Sizing
 from finetune_operator.children.source import Claim, File, Hub, parse
 from finetune_operator.sizing import batch, defaults
-from finetune_operator.sizing.hardware import find
 
 T = TypeVar("T")
 
@@ -80,11 +80,8 @@ def trainer_config(
 
     Raises:
         SourceError: a source's URI means nothing.
-        LookupError: a source has no place in `paths`, or `sizing` names no known accelerator.
+        LookupError: a source has no place in `paths`.
     """
-    hardware = find(sizing.accelerator)
-    if hardware is None:
-        raise LookupError(f"no accelerator is called {sizing.accelerator}")
     metadata, spec = job.metadata, job.spec
     checkpoint = spec.checkpoint or CheckpointSpec()
     return TrainerConfig(
@@ -92,7 +89,7 @@ def trainer_config(
         job=JobIdentity(namespace=metadata.namespace, name=metadata.name, uid=metadata.uid, attempt=attempt),
         work_dir=paths.work_dir,
         port=paths.port,
-        accelerator=hardware.device,
+        accelerator="cpu" if sizing.count == 0 else "gpu",
         processes=max(1, sizing.count),
         model=ModelConfig(
             source=_source(spec.model.source, paths, revision=spec.model.revision),
@@ -193,9 +190,18 @@ def _training(job: FineTuneJob, *, sizing: Sizing, micro_batch_size: int) -> Tra
         seed=_or(training.seed, defaults.SEED),
         gradient_checkpointing=bool(sizing.gradient_checkpointing),
         attention=training.attention,
+        loss_kernel=training.loss_kernel,
+        sharding=_sharding(sizing),
         precision=training.precision,
         neftune_alpha=training.neftune_alpha,
     )
+
+
+def _sharding(sizing: Sizing) -> Sharding:
+    """As sized. Whole copies where an older version sized several accelerators and didn't say."""
+    if sizing.count <= 1:
+        return "none"
+    return "fsdp" if sizing.sharding == "fsdp" else "ddp"
 
 
 def _or(given: T | None, default: T) -> T:
