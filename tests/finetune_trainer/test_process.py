@@ -126,7 +126,7 @@ def test_killed_then_terminated_then_done(job: dict[str, Any], tmp_path: Path) -
 def test_two_processes_stop_and_go_on(job: dict[str, Any], tmp_path: Path) -> None:
     """DDP: all ranks stop at the same step, and the checkpoint of one run is that of both."""
     job["processes"] = 2
-    job["training"]["epochs"] = 20
+    job["training"] |= {"epochs": 20, "sharding": "ddp"}
     trainer = launch(job, tmp_path)
     trainer.until("metrics.jsonl", '"step": 20,')
     trainer.process.send_signal(signal.SIGTERM)

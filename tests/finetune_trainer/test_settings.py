@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from finetune_api.contract import TrainerConfig
 from finetune_trainer.failure import Failure
-from finetune_trainer.settings import Batching, Device, batching, settings
+from finetune_trainer.settings import Batching, Device, Sharded, batching, settings
 
 GIB = 1 << 30
 A100 = Device("cuda", "NVIDIA A100", (8, 0), 80 * GIB, flash_attention_2=True)
@@ -19,7 +21,8 @@ CPU = Device("cpu", "a CPU")
 
 
 def on(job: dict[str, Any], device: Device, method: str = "lora", **training: Any) -> Any:
-    content = job | {"method": method, "training": job["training"] | training}
+    processes = 1 if training.get("sharding", "none") == "none" else 4
+    content = job | {"method": method, "processes": processes, "training": job["training"] | training}
     return settings(TrainerConfig.model_validate(content), device)
 
 
@@ -99,11 +102,68 @@ def test_adamw_by_method(job: dict[str, Any], device: Device, method: str, optim
         (A100, {"attention": "flashAttention3"}, "a Hopper GPU"),
         (A100, {"attention": "flashAttention2", "precision": "fp32"}, "half precision"),
         (CPU, {"attention": "flex"}, "needs a GPU"),
+        (CPU, {"lossKernel": "liger"}, "lossKernel: liger needs a GPU"),
+        (A100, {"lossKernel": "liger"}, "the package liger-kernel, which this image does not have"),
+        (A100, {"sharding": "fsdp", "optimizer": "adamw8bit"}, "adamw8bit is bitsandbytes', which can't update"),
+        (A100, {"sharding": "fsdp", "optimizer": "pagedAdamw"}, "use adamw, or training.sharding: ddp"),
     ],
 )
 def test_refused(job: dict[str, Any], device: Device, training: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Failure, match=sentence):
         on(job, device, **training)
+
+
+@pytest.mark.parametrize(
+    ("device", "method", "weights", "trainable", "autocast", "optimizer", "sharded"),
+    [
+        # Gathered weights are in the type of the arithmetic: autocast has nothing left to cast, and accelerate would
+        # turn what is trained into fp32 under it.
+        (A100, "full", "bfloat16", "bfloat16", None, "stochastic_adamw", Sharded("bfloat16", "float32", None)),
+        (A100, "lora", "bfloat16", "float32", None, "adamw_torch_fused", Sharded("bfloat16", "float32", None)),
+        # 4-bit weights are sharded as what they are stored as, which must be one type for all
+        (A100, "qlora", "bfloat16", "float32", None, "adamw_torch_fused", Sharded("bfloat16", "float32", "bfloat16")),
+        # fp16 needs the scaler, which comes with autocast
+        (T4, "lora", "float16", "float32", "float16", "adamw_torch_fused", Sharded("float16", "float32", None)),
+        (T4, "full", "float32", "float32", "float16", "adamw_torch_fused", Sharded("float16", "float32", None)),
+        (T4, "qlora", "float16", "float32", "float16", "adamw_torch_fused", Sharded("float16", "float32", "float16")),
+    ],
+)
+def test_sharded(
+    job: dict[str, Any],
+    device: Device,
+    method: str,
+    weights: str,
+    trainable: str,
+    autocast: str | None,
+    optimizer: str,
+    sharded: Sharded,
+) -> None:
+    found = on(job, device, method, sharding="fsdp")
+    assert (found.weights, found.trainable, found.autocast) == (weights, trainable, autocast)
+    assert (found.optimizer, found.sharded) == (optimizer, sharded)
+    whole = on(job, device, method, sharding="ddp")
+    assert whole.sharded is None
+    assert whole == on(job, device, method), "whole copies are set up as one is"
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "kernel"),
+    [
+        (None, A100, "chunked"),
+        ("chunked", CPU, "chunked"),
+        ("eager", CPU, "eager"),
+        ("liger", replace(A100, liger=True), "liger"),
+    ],
+)
+def test_loss_kernels(job: dict[str, Any], asked: str | None, device: Device, kernel: str) -> None:
+    assert on(job, device, lossKernel=asked).loss_kernel == kernel
+
+
+@pytest.mark.parametrize(("processes", "sharding"), [(1, "ddp"), (1, "fsdp"), (2, "none")])
+def test_processes_that_do_not_go_with_the_sharding(job: dict[str, Any], processes: int, sharding: str) -> None:
+    content = job | {"processes": processes, "training": job["training"] | {"sharding": sharding}}
+    with pytest.raises(ValidationError, match=f"training.sharding: {sharding} means"):
+        TrainerConfig.model_validate(content)
 
 
 @pytest.mark.parametrize(

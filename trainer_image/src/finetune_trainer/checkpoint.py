@@ -42,17 +42,18 @@ class Checkpoint:
 def fingerprint(config: TrainerConfig, *, data: str, per_step: int) -> Fingerprint:
     """What must not differ between a checkpoint and the run that goes on from it.
 
-    The micro-batch, activation checkpointing and the attention kernel are left out: they change how a step is
-    computed, not what it is, and are what a retry after running out of memory changes. `data` is the digest of the
-    training rows in their order.
+    The micro-batch, activation checkpointing and the kernels are left out: they change how a step is computed, not
+    what it is, and are what a retry after running out of memory changes. So is whether whole copies are one or
+    several; what is sharded is written in another form. `data` is the digest of the training rows in their order.
     """
-    free = {"micro_batch_size", "gradient_checkpointing", "attention"}
+    free = {"micro_batch_size", "gradient_checkpointing", "attention", "loss_kernel", "sharding"}
     return {
         "method": config.method,
         "model": config.model.source.uri,
         "dataset": config.dataset.train.uri,
         "adapter": None if config.adapter is None else config.adapter.to_json(),
         "training": config.training.model_dump(mode="json", by_alias=True, exclude=free),
+        "sharded": True if config.training.sharding == "fsdp" else None,
         "trainingData": data,
         "sequencesPerStep": per_step,
     }

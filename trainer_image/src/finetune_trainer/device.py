@@ -36,6 +36,7 @@ def detect(config: TrainerConfig, *, local_rank: int) -> Device:
         memory_bytes=properties.total_memory,
         flash_attention_2=importlib.util.find_spec("flash_attn") is not None,
         flash_attention_3=importlib.util.find_spec("flash_attn_interface") is not None,
+        liger=importlib.util.find_spec("liger_kernel") is not None,
     )
 
 

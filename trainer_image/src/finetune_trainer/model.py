@@ -88,9 +88,13 @@ def positions(architecture: PreTrainedConfig) -> int | None:
 def load_model(
     path: Path, architecture: PreTrainedConfig, config: TrainerConfig, settings: Settings, device: Device
 ) -> PreTrainedModel:
-    """The base model with its weights on the device. Under qlora, quantised while it is loaded."""
+    """The base model with its weights on the device. Under qlora, quantised while it is loaded.
+
+    What is going to be sharded stays in host memory, except where only the GPU can quantise it.
+    """
     quantization = _quantization(architecture, config, settings)
-    where: Any = {"": torch.cuda.current_device()} if device.kind == "cuda" else {"": "cpu"}
+    on_gpu = device.kind == "cuda" and (settings.sharded is None or config.method == "qlora")
+    where: Any = {"": torch.cuda.current_device() if on_gpu else "cpu"}
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             path,
@@ -127,11 +131,13 @@ def _quantization(
         )
     if config.method != "qlora":
         return None
+    stored_as = settings.sharded.quant_storage if settings.sharded is not None else None
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, settings.weights),
+        bnb_4bit_quant_storage=getattr(torch, stored_as) if stored_as is not None else None,
     )
 
 

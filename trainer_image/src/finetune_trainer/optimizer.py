@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 _CHUNK = 1 << 24
@@ -24,7 +25,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class StochasticAdamW(Optimizer):
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101).
 
-    What is drawn depends on `seed`, the step and the parameter alone: all ranks round alike, and so does a resume.
+    What is drawn depends on `seed`, the step, the parameter and, of one that is sharded, the part of it: ranks with
+    copies round alike, those with parts each by themselves, and a resume as it would have gone on.
     """
 
     def __init__(
@@ -71,15 +73,25 @@ class StochasticAdamW(Optimizer):
                 state[moment] = torch.zeros_like(parameter, dtype=torch.float32, memory_format=torch.contiguous_format)
         state["step"] += 1
         generator = torch.Generator(parameter.device)
-        generator.manual_seed(hash((self._seed, int(state["step"]), number)) % (1 << 63))
-        weights, gradient = parameter.data.view(-1), parameter.grad.reshape(-1)  # type: ignore[union-attr]
-        first, second = (state[moment].view(-1) for moment in _MOMENTS)
+        generator.manual_seed(hash((self._seed, int(state["step"]), number, *_part(parameter))) % (1 << 63))
+        weights, first, second = (_here(tensor).view(-1) for tensor in (parameter.data, *map(state.get, _MOMENTS)))
+        gradient = _here(parameter.grad).reshape(-1)
         for start in range(0, weights.numel(), _CHUNK):
             chunk = slice(start, start + _CHUNK)
             exact = _stepped(weights[chunk], gradient[chunk], first[chunk], second[chunk], int(state["step"]), group)
             if weights.dtype == torch.bfloat16:
                 _round_at_random(exact, generator)
             weights[chunk].copy_(exact)
+
+
+def _part(parameter: torch.Tensor) -> tuple[int, ...]:
+    """Which part of a sharded parameter this process has; nothing for a whole one."""
+    return (parameter.device_mesh.get_local_rank(),) if isinstance(parameter, DTensor) else ()
+
+
+def _here(tensor: Any) -> torch.Tensor:
+    """The part that this process has, in the memory of the whole: arithmetic by element needs no other."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _stepped(

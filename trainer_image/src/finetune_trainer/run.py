@@ -1,11 +1,11 @@
 """The recipe: one fine-tuning run, from a configuration to a verified result. Read it from top to bottom.
 
 What it does: full fine-tuning, LoRA and QLoRA of causal language models with TRL's SFTTrainer, on one or more
-processes of one node (DDP), on GPUs or a CPU; resumes from the newest whole checkpoint; stops at SIGTERM with one;
-stops at the first loss that is no number; measures the validation loss before, after each epoch and at the end;
-exports an adapter or a model in safetensors with a model card and digests, here and to mounted folders.
+processes of one node (DDP, or sharded with FSDP2), on GPUs or a CPU; resumes from the newest whole checkpoint; stops
+at SIGTERM with one; stops at the first loss that is no number; measures the validation loss before, after each epoch
+and at the end; exports an adapter or a model in safetensors with a model card and digests, here and to mounted folders.
 
-What it doesn't: preference optimisation, sharding of weights over GPUs, merging of adapters, other engines than TRL,
+What it doesn't: preference optimisation, several nodes, merging of adapters, other engines than TRL,
 benchmarks. It never changes the batch after running out of memory: it says so and exits, and the operator decides.
 
 Every rank runs this file as `python -m finetune_trainer.run`, started by the supervisor (`__main__.py`), to which it
@@ -35,7 +35,19 @@ def recipe(
     # torch and its companions take seconds to import, in which SIGTERM must already be heard
     from transformers import set_seed
 
-    from finetune_trainer import checkpoint, compiler, data, export, fetching, methods, model, report, space, training
+    from finetune_trainer import (
+        checkpoint,
+        compiler,
+        data,
+        export,
+        fetching,
+        methods,
+        model,
+        report,
+        sharding,
+        space,
+        training,
+    )
     from finetune_trainer.device import detect, peak_gib
     from finetune_trainer.settings import batching, settings
 
@@ -90,7 +102,7 @@ def recipe(
         trained = (parameter for parameter in tuned.parameters() if parameter.requires_grad)
         keep = config.checkpoint.keep
         space.check(work.root, space.needed_bytes(trained, optimizer=setup.optimizer, keep=keep), keep=keep)
-    if start is None and prepared.validation is not None:
+    if start is None and prepared.validation is not None and setup.sharded is None:
         trainer.evaluate()
     interruption.defer()
     trainer.train(resume_from_checkpoint=str(start.path) if start else None)
@@ -102,6 +114,7 @@ def recipe(
     reporter.stage("Exporting")
     measured = report.measured(prepared, metrics, steps=trainer.state.max_steps)
     outputs = []
+    weights = sharding.gathered(trainer.model, adapter=config.method != "full") if setup.sharded else None
     if rank == 0:
         card = export.card(
             config, measured, resolved=sources.resolved, base_license=report.base_license(config, sources)
@@ -110,6 +123,7 @@ def recipe(
             config,
             trainer.accelerator.unwrap_model(trainer.model),
             tokenizer,
+            weights=weights,
             card=card,
             model_revision=sources.resolved.model_revision,
             interruption=interruption,

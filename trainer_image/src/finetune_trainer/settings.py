@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from finetune_api.contract import Outcome, TrainerConfig, TrainingConfig
+from finetune_api.schema import LossKernel
 from finetune_trainer.failure import Failure
 
 DType = Literal["bfloat16", "float16", "float32"]
@@ -51,11 +52,25 @@ class Device:
     """The flash-attn package is installed."""
     flash_attention_3: bool = False
     """The flash-attn-3 package is installed."""
+    liger: bool = False
+    """The liger-kernel package is installed."""
 
     @property
     def bf16(self) -> bool:
         """Whether the hardware computes in bfloat16. Older GPUs emulate it, slower than fp32."""
         return self.kind == "cpu" or self.capability >= _AMPERE
+
+
+@dataclass(frozen=True, slots=True)
+class Sharded:
+    """FSDP2 with a full shard: every process keeps an equal part of each layer and gathers one layer at a time."""
+
+    gathered: DType
+    """In which gathered weights compute. Each is kept as it is loaded: an adapter in fp32 beside a base in bf16."""
+    reduced: DType
+    """In which gradients are added up over the processes."""
+    quant_storage: DType | None
+    """As which type 4-bit weights are stored: FSDP2 shards floating-point parameters alone. None: nothing is 4-bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +88,30 @@ class Settings:
     varlen: bool
     """The attention kernel takes packed sequences as they are. Else a mask is built for them, quadratic in length."""
     optimizer: str
+    loss_kernel: LossKernel
+    """eager: transformers' own, which holds all logits; chunked: TRL's, which doesn't; liger: Liger's fused one."""
     pin_memory: bool
+    sharded: Sharded | None = None
+    """How FSDP2 splits the model over the processes; None: each process has all of it."""
 
 
 def settings(config: TrainerConfig, device: Device) -> Settings:
     """The setup for `config` on `device`. Raises BAD_CONFIG where the device can't do what is asked for."""
     precision = _precision(config, device)
     attention = _attention(config.training, device, precision)
+    sharded = _sharded(config, precision)
     return Settings(
         weights=_weights(config, precision),
         trainable=_trainable(config, precision),
-        autocast=None if precision == "float32" else precision,
+        # gathered weights have the type of the arithmetic already; fp16 needs the scaler that comes with autocast
+        autocast=None if precision == "float32" or (sharded and precision == "bfloat16") else precision,
         tf32=device.kind == "cuda" and device.capability >= _AMPERE,
         attention=attention,
         varlen=attention.startswith("flash_attention"),
         optimizer=_optimizer(config.training, device, _trainable(config, precision)),
+        loss_kernel=_loss_kernel(config.training, device),
         pin_memory=device.kind == "cuda",
+        sharded=sharded,
     )
 
 
@@ -168,6 +191,34 @@ def _attention(training: TrainingConfig, device: Device, precision: DType) -> st
             raise _no_attention("flex", "a GPU", device)
         case asked:
             return _ATTENTION[asked]
+
+
+def _loss_kernel(training: TrainingConfig, device: Device) -> LossKernel:
+    if training.loss_kernel == "liger" and not (device.kind == "cuda" and device.liger):
+        missing = "a GPU" if device.kind == "cpu" else "the package liger-kernel, which this image does not have"
+        raise Failure(
+            Outcome.BAD_CONFIG,
+            "LossKernelUnavailable",
+            f"training.lossKernel: liger needs {missing}; chunked holds no more memory and needs neither",
+        )
+    return training.loss_kernel or "chunked"
+
+
+def _sharded(config: TrainerConfig, precision: DType) -> Sharded | None:
+    if config.training.sharding != "fsdp":
+        return None
+    if "8bit" in config.training.optimizer or config.training.optimizer.startswith("paged"):
+        raise Failure(
+            Outcome.BAD_CONFIG,
+            "OptimizerCannotShard",
+            f"training.optimizer: {config.training.optimizer} is bitsandbytes', which can't update weights that are "
+            "sharded; use adamw, or training.sharding: ddp",
+        )
+    return Sharded(
+        gathered=precision,
+        reduced="float32",
+        quant_storage=precision if config.method == "qlora" else None,
+    )
 
 
 def _no_attention(asked: str, needs: str, device: Device) -> Failure:

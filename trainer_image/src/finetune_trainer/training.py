@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy
 import torch
-from transformers import PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
 from finetune_api.contract import TrainerConfig
-from finetune_trainer import checkpoint
+from finetune_trainer import checkpoint, sharding
 from finetune_trainer.checkpoint import Fingerprint
 from finetune_trainer.failure import diverged, interrupted
 from finetune_trainer.interruption import Interruption
@@ -48,7 +48,7 @@ def arguments(config: TrainerConfig, settings: Settings, batching: Batching, *, 
     training = config.training
     # transformers takes warmup_steps below 1 as a share of the steps, so a share of 1 must stay below
     ratio = min(training.warmup_ratio or 0.0, 1 - 1e-9)
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(WorkDir(Path(config.work_dir)).checkpoints),
         # data: as it is
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -80,6 +80,7 @@ def arguments(config: TrainerConfig, settings: Settings, batching: Batching, *, 
         activation_checkpointing=training.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
         use_cpu=config.accelerator == "cpu",
+        use_liger_kernel=settings.loss_kernel == "liger",
         ddp_find_unused_parameters=False,
         # the other ranks wait while rank 0 writes the result; a real stall is found by the supervisor
         ddp_timeout=_RANKS_WAIT_SECONDS,
@@ -90,7 +91,11 @@ def arguments(config: TrainerConfig, settings: Settings, batching: Batching, *, 
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        **sharding.arguments(settings.sharded),
     )
+    if settings.sharded is not None:
+        arguments.fsdp_plugin_args["mixed_precision_policy"] = sharding.policy(settings.sharded)
+    return arguments
 
 
 class FineTuner(SFTTrainer):  # type: ignore[misc]
@@ -132,6 +137,10 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         self._made_with = made_with
         self._keep = config.checkpoint.keep
         self._fp16 = settings.autocast == "float16"
+        self._loss_kernel = settings.loss_kernel
+        if self._loss_kernel == "liger":
+            # TRL turns it off for the sake of its own, which `compute_loss` then doesn't ask for
+            self.args.liger_kernel_config["fused_linear_cross_entropy"] = True
         self._trainable = getattr(torch, settings.trainable)
         self._cast_what_is_trained()
 
@@ -165,6 +174,17 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
             tokens=int(self._total_train_tokens),
         )
 
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """As the parent does, or with the model's own loss: over all logits at once, or as Liger's kernel does it."""
+        if self._loss_kernel == "chunked":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self.model.training:
+            self._total_train_tokens += int(self.accelerator.gather(_tokens(inputs)).sum())
+        inputs["use_cache"] = False
+        return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As the parent does; the loss goes into the curve. Raises DIVERGED if it isn't finite."""
         # a data loader draws a seed when it starts: an evaluation more or less must not change the training
@@ -189,11 +209,14 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         return super().prediction_step(*args, **kwargs)
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
-        """As the parent does; then makes up for an evaluation that the checkpoint was written before."""
+        """As the parent does; then makes up for an evaluation that the checkpoint was written before.
+
+        So is the one of step 0 made here, if the model is sharded: it is cut together with its optimizer, above.
+        """
         prepared = super()._prepare_for_training(*args, **kwargs)
         step = self.state.global_step
-        at_an_end = step > 0 and (ends_epoch(self.state) or step >= self.state.max_steps)
-        if at_an_end and self.eval_dataset is not None and step not in self._channels.metrics.evaluations():
+        due = step == 0 or ends_epoch(self.state) or step >= self.state.max_steps
+        if due and self.eval_dataset is not None and step not in self._channels.metrics.evaluations():
             self.evaluate()
         return prepared
 
@@ -237,6 +260,13 @@ def _own_optimizer(config: TrainerConfig, settings: Settings, args: Any) -> tupl
             config.training.optimizer,
         )
     return None
+
+
+def _tokens(inputs: Any) -> torch.Tensor:
+    """Their number in a batch, without padding."""
+    if "attention_mask" in inputs:
+        return inputs["attention_mask"].sum()  # type: ignore[no-any-return]
+    return torch.tensor(inputs["position_ids"].size(1), device=inputs["position_ids"].device)
 
 
 def _random_state() -> tuple[Any, ...]:

@@ -32,12 +32,14 @@ def export(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     *,
+    weights: dict[str, Any] | None = None,
     card: str,
     model_revision: str | None,
     interruption: Interruption,
 ) -> list[Output]:
     """Write the result to WORK_DIR/output, verify it, copy it to the destinations and verify the copies.
 
+    `weights` are the model's by name, where the model itself has only a part of them.
     Raises INTERRUPTED between these steps. Starting again from the beginning is always right.
     """
     work = WorkDir(Path(config.work_dir))
@@ -47,9 +49,9 @@ def export(
         shutil.rmtree(temporary)
     temporary.mkdir()
     if kind == "adapter":
-        _save_adapter(config, model, temporary, model_revision)
+        _save_adapter(config, model, temporary, model_revision, weights)
     else:
-        model.save_pretrained(temporary, max_shard_size=_SHARD_SIZE)
+        model.save_pretrained(temporary, max_shard_size=_SHARD_SIZE, state_dict=weights)
     tokenizer.save_pretrained(temporary)
     (temporary / "README.md").write_text(card, encoding="utf-8")
     manifest = artifact.complete(temporary, job=config.job, kind=kind)
@@ -63,7 +65,9 @@ def export(
     return outputs
 
 
-def _save_adapter(config: TrainerConfig, model: Any, folder: Path, revision: str | None) -> None:
+def _save_adapter(
+    config: TrainerConfig, model: Any, folder: Path, revision: str | None, weights: dict[str, Any] | None
+) -> None:
     # PEFT would write down the path that the base model was read from, which means nothing elsewhere
     source = config.model.source
     for adapter in model.peft_config.values():
@@ -74,7 +78,7 @@ def _save_adapter(config: TrainerConfig, model: Any, folder: Path, revision: str
             if isinstance(getattr(adapter, field), set):
                 setattr(adapter, field, sorted(getattr(adapter, field)))
     # "auto" asks the Hub whether the vocabulary has grown; it never does here
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     # PEFT writes a card of its own
     (folder / "README.md").unlink(missing_ok=True)
 

@@ -1,0 +1,62 @@
+"""FSDP2 through the switches that transformers and accelerate have for it, and the way back to whole weights.
+
+Every process reads the base model into host memory, where safetensors are mapped and so are there once; each layer is
+moved to the GPU, cut, and its other parts dropped, before the next. Under qlora it is the GPU that quantises: there
+the whole 4-bit model is on every GPU until it is cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import MixedPrecisionPolicy
+
+from finetune_trainer.settings import Sharded
+
+# Transformers' `fsdp_config`. The layers to cut at are the model's own (`_no_split_modules`).
+CONFIG = {
+    "version": 2,
+    "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "reshard_after_forward": True,
+    # Each process writes its part of a checkpoint: rank 0 would need host memory for all of it.
+    "state_dict_type": "SHARDED_STATE_DICT",
+    # The weights are mapped and not copied; to broadcast them would cost more than it saves.
+    "cpu_ram_efficient_loading": False,
+    # Activation checkpointing is transformers' own: FSDP's forgets the state of the random numbers, so that dropout
+    # would hide other numbers when a layer is computed again, and the gradient be one of another function.
+}
+# Gradients that wait for the next micro-batch wait in parts. Otherwise each GPU holds all of them meanwhile.
+ACCELERATOR = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+
+
+def arguments(sharded: Sharded | None) -> dict[str, Any]:
+    """Of transformers' TrainingArguments."""
+    if sharded is None:
+        return {}
+    return {"fsdp": True, "fsdp_config": dict(CONFIG), "accelerator_config": dict(ACCELERATOR)}
+
+
+def policy(sharded: Sharded) -> MixedPrecisionPolicy:
+    """What accelerate's FSDP plugin takes as `mixed_precision_policy`.
+
+    Its own would add gradients up in bfloat16 and round the loss to it.
+    """
+    return MixedPrecisionPolicy(
+        param_dtype=getattr(torch, sharded.gathered), reduce_dtype=getattr(torch, sharded.reduced), output_dtype=None
+    )
+
+
+def gathered(model: Any, *, adapter: bool) -> dict[str, Any]:
+    """The whole weights in host memory of rank 0, by name; of an adapter, what is trained alone. Empty elsewhere.
+
+    Every rank must call it.
+    """
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapter)
+    weights = dict(get_model_state_dict(model, options=options))
+    if not adapter:
+        # transformers tells tensors that share memory, which these no longer do: each would be written twice
+        for name in model.all_tied_weights_keys:
+            weights.pop(name, None)
+    return weights
