@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from finetune_api.contract import TrainerConfig
+from finetune_api.schema import Sharding
+from finetune_api.status import Sizing
 from finetune_operator.reconcile.resolve import Paths, paths_in_cluster, trainer_config
 from finetune_operator.sizing.hardware import builtin
 from finetune_operator.sizing.size import size
@@ -60,6 +62,8 @@ def test_defaults() -> None:
         ({"training": {"warmupRatio": 0}}, "training.warmup_ratio", 0),
         ({"training": {"packing": False}}, "training.packing", False),
         ({"training": {"seed": 0}}, "training.seed", 0),
+        ({"training": {}}, "training.loss_kernel", None),
+        ({"training": {"lossKernel": "eager"}}, "training.loss_kernel", "eager"),
         ({"resources": {"accelerator": "T4"}}, "accelerator", "gpu"),
         ({"resources": {"accelerator": "T4"}}, "training.gradient_checkpointing", True),
         ({"model": {"source": "pvc://models/llama"}}, "model.source.path", "/sources/models/llama"),
@@ -76,6 +80,24 @@ def test_a_field(changes: dict[str, Any], path: str, value: object) -> None:
     for name in path.split("."):
         found = getattr(found, name)
     assert found == value
+
+
+@pytest.mark.parametrize(
+    ("count", "sharding", "processes", "told"),
+    [
+        (0, None, 1, "none"),
+        (1, None, 1, "none"),
+        (1, "none", 1, "none"),
+        (2, "ddp", 2, "ddp"),
+        (8, "fsdp", 8, "fsdp"),
+        # as an operator before this one sized it
+        (4, None, 4, "ddp"),
+    ],
+)
+def test_how_the_processes_share_the_work(count: int, sharding: Sharding | None, processes: int, told: str) -> None:
+    sizing = Sizing(accelerator="A100-80GB", count=count, nodes=1, sharding=sharding)
+    found = trainer_config(job({}), paths=paths_in_cluster(job({})), sizing=sizing, attempt=1, micro_batch_size=1)
+    assert (found.processes, found.training.sharding) == (processes, told)
 
 
 def test_without_a_cluster_paths_are_given() -> None:

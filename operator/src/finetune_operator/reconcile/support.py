@@ -22,6 +22,14 @@ class Only:
 
 
 @dataclass(frozen=True, slots=True)
+class AtMost:
+    """Numbers up to this one."""
+
+    most: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Schemes:
     """URIs that begin so, and a sentence for each that begins otherwise."""
 
@@ -41,7 +49,7 @@ class Yes:
 
 
 YES = Yes()
-Row = Yes | Only | Schemes | Not
+Row = Yes | Only | AtMost | Schemes | Not
 
 SOURCES = Schemes(
     ("hf", "pvc"),
@@ -52,7 +60,9 @@ SOURCES = Schemes(
     },
 )
 _NO_LIMITS = "this version predicts neither time nor money; remove it (activeDeadlineSeconds stops a long run)"
-_ONE = "this version trains on one accelerator of one node"
+_ONE_NODE = "this version trains on one node"
+MOST_ACCELERATORS = 64
+"""Of one node: no machine has more, and a larger count is a typing error or is meant for several nodes."""
 _NO_S3 = "this version has no s3:// or oci://, so nothing would use it; remove it"
 
 TABLE: Mapping[str, Row] = {
@@ -110,16 +120,16 @@ TABLE: Mapping[str, Row] = {
             "microBatchSize",
             "gradientCheckpointing",
             "attention",
+            "lossKernel",
             "precision",
+            "sharding",
             "neftuneAlpha",
         )
     },
-    "training.lossKernel": Not("this version always uses the engine's own; remove it"),
-    "training.sharding": Not(f"{_ONE}, so there is nothing to shard; remove it"),
     "training.dpo": Not("this version has no dpo; remove it"),
     "resources.accelerator": YES,
-    "resources.count": Only((0, 1), f"{_ONE}: 1, or 0 for a CPU"),
-    "resources.nodes": Only((1,), f"{_ONE}: 1"),
+    "resources.count": AtMost(MOST_ACCELERATORS, f"{_ONE_NODE}: at most {MOST_ACCELERATORS}, or 0 for a CPU"),
+    "resources.nodes": Only((1,), f"{_ONE_NODE}: 1"),
     "resources.cpu": YES,
     "resources.memory": YES,
     "resources.maxCostUSD": Not(_NO_LIMITS),
@@ -192,6 +202,8 @@ def _objection(row: Row, value: object) -> str | None:
             return f"is not supported: {sentence}"
         case Only(values, sentence):
             return None if value in values else f"{_shown(value)} is not supported: {sentence}"
+        case AtMost(most, sentence):
+            return None if isinstance(value, int) and value <= most else f"{_shown(value)} is not supported: {sentence}"
         case Schemes(schemes, sentences):
             scheme = str(value).partition("://")[0]
             return None if scheme in schemes else sentences.get(scheme, f"{scheme}:// is not supported")
