@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trl import pack_dataset
 
 from finetune_trainer.data.packing import pack, plan
+from finetune_trainer.settings import batching
 
 
 def trl_packs(lengths: list[int], pack_length: int) -> list[list[int]]:
@@ -74,6 +75,25 @@ def test_packs_per_step_can_be_shared(lengths: list[int], batch: int, world: int
     # never fewer examples per step than one pack's worth below what was asked for, where there are that many
     if batch >= world * micro:
         assert found.examples_per_step >= batch * 0.5 or len(found.packs) < found.packs_per_step
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 8])
+@pytest.mark.parametrize("batch", [8, 16, 64])
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        pytest.param([20 + number % 40 for number in range(600)], id="short"),
+        pytest.param([500 + number * 7 % 500 for number in range(600)], id="long"),
+        pytest.param([4 + number * number % 1000 for number in range(600)], id="mixed"),
+        pytest.param([1024] * 128, id="full"),
+    ],
+)
+def test_every_process_gets_its_share_of_the_effective_batch(lengths: list[int], batch: int, processes: int) -> None:
+    found = plan(lengths, effective_batch_size=batch, max_length=1024, world_size=processes)
+    assert found.examples_per_step == pytest.approx(batch, rel=0.06)
+    for one_by_one in (True, False):
+        cut = batching(per_step=found.packs_per_step, micro_batch_size=4, processes=processes, one_by_one=one_by_one)
+        assert cut.micro_batch_size * cut.accumulation * processes == found.packs_per_step
 
 
 def test_more_processes_than_the_batch_has_examples() -> None:
