@@ -1,0 +1,203 @@
+"""Whole runs: what their time is made of, what they cost, and the four runs that guides give figures for."""
+
+import random
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune_operator.sizing.facts import DataFacts
+from finetune_operator.sizing.hardware import CPU, Price, builtin
+from finetune_operator.sizing.setup import Setup
+from finetune_operator.sizing.speed import Estimate, cost_usd, estimate, tokens_from_bytes
+from finetune_operator.sizing.speed.batches import batches, padded_tokens
+
+from .shapes import DATA, LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B, LORA
+
+A100 = builtin().row("A100-80GB")
+
+
+def run(
+    setup: Setup = LORA,
+    data: DataFacts = DATA,
+    *,
+    gpu: str = "A100-80GB",
+    epochs: float = 3,
+    max_steps: int | None = None,
+    effective: int = 16,
+) -> Estimate:
+    found = estimate(
+        setup,
+        builtin().row(gpu),
+        nodes=1,
+        data=data,
+        epochs=epochs,
+        max_steps=max_steps,
+        effective_batch_size=effective,
+    )
+    assert found is not None
+    return found
+
+
+def test_the_parts_are_the_whole() -> None:
+    found = run()
+    assert list(found.parts) == ["start", "load", "prepare", "training", "evaluation", "checkpoints", "export"]
+    assert found.seconds == sum(found.parts.values())
+    assert found.parts["training"] == pytest.approx(found.steps * found.step.seconds)
+    assert found.tokens == 15_000_000
+
+
+@pytest.mark.parametrize("data", [DataFacts(), DataFacts(rows=10), DataFacts(tokens=10), DataFacts(rows=0, tokens=0)])
+def test_unknown_data_has_no_time(data: DataFacts) -> None:
+    assert estimate(LORA, A100, nodes=1, data=data, epochs=3, max_steps=None, effective_batch_size=16) is None
+
+
+def test_an_unknown_speed_has_no_time() -> None:
+    cpu = builtin().row(CPU)
+    assert estimate(LORA, cpu, nodes=1, data=DATA, epochs=3, max_steps=None, effective_batch_size=16) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"),
+    [
+        ({}, 1875),  # 10,000 rows x 3 / 16
+        ({"epochs": 1}, 625),
+        ({"epochs": 0.1}, 63),
+        ({"max_steps": 20}, 20),
+        ({"max_steps": 5000}, 1875),
+        ({"effective": 32}, 939),  # 313 an epoch
+    ],
+)
+def test_steps(given: dict[str, float], steps: int) -> None:
+    assert run(**given).steps == steps  # type: ignore[arg-type]
+    assert run(replace(LORA, packed=False), **given).steps == steps  # type: ignore[arg-type]
+
+
+def test_validation_rows_are_measured_before_and_after_each_epoch() -> None:
+    held_out = replace(DATA, validation_rows=1000)
+    once, thrice = run(data=held_out, epochs=1), run(data=held_out)
+    assert thrice.parts["evaluation"] == pytest.approx(2 * once.parts["evaluation"])
+    # a tenth of the rows, forward only, four times: less than a tenth of three epochs
+    assert 0 < thrice.parts["evaluation"] < 0.1 * thrice.parts["training"]
+    assert run().parts["evaluation"] == 0
+
+
+def test_full_fine_tuning_writes_long_checkpoints() -> None:
+    full = run(replace(LORA, method="full", accelerators=4, sharding="fsdp")).parts
+    # 10 bytes of each of 8.0 billion weights, at half a gigabyte a second
+    assert full["checkpoints"] / (1 + full["training"] // 600) == pytest.approx(160.6, abs=0.1)
+    assert run().parts["checkpoints"] < 0.01 * run().parts["training"]
+
+
+def test_packing_computes_less_than_padding() -> None:
+    padded = replace(LORA, packed=False, micro_batch_size=8)
+    assert run(replace(LORA, kernel="flash")).parts["training"] < 0.6 * run(padded).parts["training"]
+
+
+@pytest.mark.parametrize(
+    ("p99", "micro_batch", "tokens"),
+    [
+        (None, 1, 500),  # one row needs no padding
+        (500, 8, 500),  # all of one length
+        (50_000, 64, 2048),  # never longer than the longest that is allowed
+    ],
+)
+def test_rows_are_padded_to_the_longest_of_their_micro_batch(p99: int | None, micro_batch: int, tokens: int) -> None:
+    assert padded_tokens(replace(DATA, p99_tokens=p99), micro_batch=micro_batch, limit=2048) == tokens
+
+
+@pytest.mark.parametrize("micro_batch", [2, 4, 8, 32])
+@pytest.mark.parametrize("spread", [0.1, 0.6, 0.9])
+def test_padding_against_rows_drawn_at_random(spread: float, micro_batch: int) -> None:
+    draw = random.Random(0)
+    rows = [draw.lognormvariate(6, spread) for _ in range(64_000)]
+    padded = [max(rows[start : start + micro_batch]) for start in range(0, len(rows), micro_batch)]
+    data = DataFacts(rows=len(rows), tokens=round(sum(rows)), p99_tokens=round(sorted(rows)[63_360]))
+    expected = sum(padded) / len(padded)
+    assert padded_tokens(data, micro_batch=micro_batch, limit=100_000) == pytest.approx(expected, rel=0.05)
+
+
+@given(
+    rows=st.integers(min_value=50, max_value=100_000),
+    mean=st.integers(min_value=5, max_value=2048),
+    effective=st.sampled_from([1, 4, 8, 16, 32, 64]),
+    accelerators=st.sampled_from([1, 2, 4, 8]),
+    packed=st.booleans(),
+)
+def test_a_step_has_the_examples_that_it_must(
+    rows: int, mean: int, effective: int, accelerators: int, packed: bool
+) -> None:
+    setup = replace(LORA, accelerators=accelerators, packed=packed)
+    data = DataFacts(rows=rows, tokens=rows * mean)
+    cut = batches(setup, rows=rows, data=data, effective_batch_size=effective)
+    assert cut.sequence_tokens <= setup.sequence_length
+    assert cut.passes_per_step >= 1
+    assert cut.steps_per_epoch >= 1
+    # what is computed holds all tokens of the examples
+    computed = cut.passes_per_step * cut.sequence_tokens * accelerators
+    assert computed >= 0.99 * min(cut.examples_per_step, rows) * mean
+    if accelerators <= effective and rows >= effective and mean * 1.5 < setup.sequence_length:
+        assert cut.examples_per_step == pytest.approx(effective, rel=0.5)
+
+
+GUIDES = [
+    # model, method, GPU, number, rows, sharding; their hours and dollars; ours with rows of 500 and of 1,500 tokens
+    (LLAMA_2_7B, "qlora", "A10G", 1, 1_000, "none", 2, 3, 1.5),
+    (LLAMA_2_7B, "lora", "A100-80GB", 1, 10_000, "none", 4, 12, 3.0),
+    (LLAMA_2_13B, "full", "A100-80GB", 4, 50_000, "fsdp", 24, 300, 3.0),
+    (LLAMA_2_70B, "full", "A100-80GB", 8, 50_000, "fsdp", 120, 3000, 3.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method", "gpu", "count", "rows", "sharding", "hours", "dollars", "price"), GUIDES
+)
+def test_the_guides_rows(architecture, method, gpu, count, rows, sharding, hours, dollars, price) -> None:  # type: ignore[no-untyped-def]
+    """The guides give no length of rows. With 1,500 tokens each, all four are within a factor of two."""
+    setup = replace(LORA, architecture=architecture, method=method, accelerators=count, sharding=sharding)
+    found = run(setup, DataFacts(rows=rows, tokens=rows * 1500), gpu=gpu)
+    cost = cost_usd(found.seconds, builtin().row(gpu), accelerators=count, price=price)
+    assert cost is not None
+    assert hours / 2 <= found.seconds / 3600 <= hours * 2
+    assert dollars / 2 <= cost <= dollars * 2
+
+
+PRICED = A100.model_copy(update={"price": Price(on_demand=3.0, spot=1.2, date=date(2026, 1, 1))})
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "given", "dollars"),
+    [
+        (1, {}, 6.0),
+        (8, {}, 48.0),
+        (1, {"price": 1.0}, 2.0),  # the job's own
+        (1, {"spot": True}, 2.46),  # 2.5% longer for what interruptions lose
+        (0, {}, None),  # CPUs aren't accounted for
+    ],
+)
+def test_cost(accelerators: int, given: dict[str, float], dollars: float | None) -> None:
+    found = cost_usd(7200, PRICED, accelerators=accelerators, **given)  # type: ignore[arg-type]
+    assert found == (pytest.approx(dollars) if dollars is not None else None)
+
+
+def test_a_price_that_is_not_known_is_not_guessed() -> None:
+    without = PRICED.model_copy(update={"price": Price(on_demand=3.0, date=date(2026, 1, 1))})
+    assert cost_usd(7200, without, accelerators=1, spot=True) is None
+    assert cost_usd(7200, PRICED.model_copy(update={"price": None}), accelerators=1) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "expected"),
+    [
+        (1_000_000, 1000, (1000, 235_000)),
+        (1_000_000, None, (1000, 235_000)),
+        (10, None, (1, 1)),
+        (0, 0, (0, 0)),
+    ],
+)
+def test_tokens_from_bytes(size: int, rows: int | None, expected: tuple[int, int]) -> None:
+    found = tokens_from_bytes(size, rows=rows)
+    assert (found.rows, found.tokens) == expected
+    assert found.estimated
