@@ -44,8 +44,8 @@ from finetune_operator.sizing.models.heads import (
     latent_head_dim,
     one_if,
     or_as_many,
-    stated_or_divided,
     stated_or_as_many,
+    stated_or_divided,
 )
 from finetune_operator.sizing.models.keys import Keys, Rule, always, never, stated
 

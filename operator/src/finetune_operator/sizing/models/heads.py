@@ -40,7 +40,7 @@ def falcon_key_values(keys: Keys, heads: int) -> int:
 
 def head_dim(default: int) -> Callable[[Keys, int, int], int]:
     """head_dim; where it is missing or null the default."""
-    return lambda keys, hidden, heads: keys.count("head_dim", default)
+    return lambda keys, _hidden, _heads: keys.count("head_dim", default)
 
 
 def stated_or_divided(keys: Keys, hidden: int, heads: int) -> int:
