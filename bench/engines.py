@@ -258,6 +258,20 @@ def answer(point: Point, shape: Architecture) -> Setup:
     )
 
 
+def llama_factory(point: Point, shape: Architecture) -> Setup:
+    """hiyouga/LLaMA-Factory of early 2024 on the Hugging Face Trainer: adapters of q_proj and v_proj in fp32."""
+    if point.loss == "Unsloth":
+        raise LeftOut("Unsloth's own kernels of that time")
+    return _setup(
+        point,
+        shape,
+        targets=("q_proj", "v_proj"),
+        dropout=0.1,
+        accumulation=2,
+        engine=Engine(loss_kernel="eager"),
+    )
+
+
 def unsloth(point: Point, shape: Architecture) -> Setup:
     """Rows of the longest context: Hugging Face with flash attention, or Unsloth, whose checkpoints are in the host."""
     own = point.notes.startswith("Unsloth")
@@ -278,5 +292,6 @@ SOURCES: dict[str, Callable[[Point, Architecture], Setup]] = {
     "github.com/pytorch/torchtune": torchtune,
     "github.com/modelscope/ms-swift": swift,
     "github.com/AnswerDotAI/fsdp_qlora": answer,
+    "github.com/unslothai/unsloth README": llama_factory,
     "unsloth.ai/docs/basics/unsloth-benchmarks": unsloth,
 }
