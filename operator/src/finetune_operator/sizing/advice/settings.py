@@ -1,0 +1,165 @@
+"""Advice about hyperparameters, checkpoints and prices. Each function is one rule of the table in `rules`."""
+
+from __future__ import annotations
+
+import math
+
+from finetune_operator.sizing import defaults
+from finetune_operator.sizing.advice.case import Case
+from finetune_operator.sizing.hardware.table import STALE
+
+ADAPTER_RATES = (1e-4, 3e-4)
+FULL_RATES = (1e-5, 5e-5)
+MANY_EPOCHS = 5.0
+MANY_EPOCHS_FEW_ROWS = 3.0
+FEW_ROWS = 1000
+ENOUGH_FOR_FULL = 100_000
+"""Rows. With more, full fine-tuning learns what LoRA of common ranks does not (arXiv:2405.09673, figure 2)."""
+BATCHES = (8, 32)
+"""Examples."""
+HIGH_RANK = 64
+HIGH_RANK_FEW_ROWS = 32
+WARMUP_STEPS = (50, 100)
+WARMUP_SHARES = (0.03, 0.1)
+SHORT = 20
+"""Optimizer steps."""
+CHECKPOINT_SHARE = 0.1
+"""Of the time of training and checkpoints."""
+
+
+def full_where_lora(case: Case) -> str | None:
+    if case.spec.method != "full" or not case.large or case.architecture is None:
+        return None
+    if case.data.rows is not None and case.data.rows >= ENOUGH_FOR_FULL:
+        return None
+    billions = case.architecture.parameters / 1e9
+    return (
+        f"full fine-tuning changes all {billions:.1f} billion weights, forgets more of what the model could do, and "
+        "needs 12 bytes of memory a weight; method lora keeps them, needs 2, and with under "
+        f"{ENOUGH_FOR_FULL:,} rows usually learns as much. If it stays full, hold out rows of general tasks, and mix "
+        "5 to 10% general data in"
+    )
+
+
+def learning_rate_outside(case: Case) -> str | None:
+    rate = case.training.learning_rate
+    if rate is None or not case.large or case.spec.method == "ia3" or case.spec.objective == "dpo":
+        return None
+    full = case.spec.method == "full"
+    low, high = FULL_RATES if full else ADAPTER_RATES
+    if low <= rate <= high:
+        return None
+    effect = "the loss may jump, and more is forgotten" if rate > high else "little is learnt in a few epochs"
+    return (
+        f"training.learningRate {rate:g} is {'above' if rate > high else 'below'} what suits "
+        f"{'full fine-tuning' if full else 'adapters'}, {low:g} to {high:g}: {effect}"
+    )
+
+
+def too_many_epochs(case: Case) -> str | None:
+    if not case.large:
+        return None
+    rows, epochs = case.data.rows, case.epochs
+    few = rows is not None and rows < FEW_ROWS
+    if epochs <= (MANY_EPOCHS_FEW_ROWS if few else MANY_EPOCHS):
+        return None
+    of = f" of {rows:,} rows" if few else ""
+    return (
+        f"{epochs:g} passes{of}: large models learn rows by heart within a few; begin with training.epochs 2 or 3, and "
+        "take more only while the validation loss falls"
+    )
+
+
+def short_run(case: Case) -> str | None:
+    if case.steps is None or case.steps >= SHORT:
+        return None
+    return (
+        f"{case.steps} optimizer {'step' if case.steps == 1 else 'steps'} in all: the learning rate has hardly risen "
+        f"when it falls again; lower training.effectiveBatchSize ({case.batch}), or take more rows or epochs"
+    )
+
+
+def rank_for_data(case: Case) -> str | None:
+    if case.spec.method not in ("lora", "qlora") or not case.large:
+        return None
+    rank, rows = case.adapter.rank or defaults.RANK, case.data.rows
+    if rows is not None and rows < FEW_ROWS and rank >= HIGH_RANK_FEW_ROWS:
+        return (
+            f"adapter.rank {rank} for {rows:,} rows: more weights than they can teach overfit; 8 or 16 is enough for "
+            "form and tone"
+        )
+    if rank > HIGH_RANK:
+        return (
+            f"adapter.rank {rank}: over {HIGH_RANK} more rank rarely teaches more, and costs memory and time; "
+            "try 16 to 64 first"
+        )
+    return None
+
+
+def batch_outside(case: Case) -> str | None:
+    low, high = BATCHES
+    if low <= case.batch <= high or not case.large:
+        return None
+    if case.batch < low:
+        return (
+            f"training.effectiveBatchSize {case.batch}: with under {low} examples a step, gradients are noisy; "
+            "accumulation makes larger ones at no memory"
+        )
+    return (
+        f"training.effectiveBatchSize {case.batch}: with over {high} examples a step, the data makes few steps; "
+        "16 usually learns more in as many epochs"
+    )
+
+
+def warmup_outside(case: Case) -> str | None:
+    training, steps = case.training, case.steps
+    if steps is None or (training.warmup_steps is None and training.warmup_ratio is None):
+        return None
+    warmup = training.warmup_steps if training.warmup_steps is not None else (training.warmup_ratio or 0.0) * steps
+    low = min(WARMUP_STEPS[0], WARMUP_SHARES[0] * steps)
+    high = max(WARMUP_STEPS[1], WARMUP_SHARES[1] * steps)
+    # a run of 200 steps can't rise for 100 of them
+    high = min(high, steps / 4)
+    if low <= warmup <= high:
+        return None
+    field = "warmupSteps" if training.warmup_steps is not None else "warmupRatio"
+    effect = "the loss may jump at the start" if warmup < low else "many steps are spent below the learning rate"
+    return (
+        f"training.{field} makes the learning rate rise for {warmup:.0f} of {steps:,} steps: {effect}; "
+        f"{max(1, round(low))} to {max(1, round(high))} are usual"
+    )
+
+
+def checkpoints_take_long(case: Case) -> str | None:
+    if case.estimate is None:
+        return None
+    training, saving = case.estimate.parts["training"], case.estimate.parts["checkpoints"]
+    interval = (
+        case.spec.checkpoint.interval_seconds if case.spec.checkpoint is not None else None
+    ) or defaults.CHECKPOINT_INTERVAL_SECONDS
+    written = 1 + training // interval
+    if saving <= CHECKPOINT_SHARE * (training + saving) or written <= 1:
+        return None
+    each = saving / written
+    longer = math.ceil(each / CHECKPOINT_SHARE / 300) * 300
+    if longer <= interval:
+        return None
+    return (
+        f"a checkpoint takes about {each:.0f} s to write, every {interval} s of training: "
+        f"{saving / (training + saving):.0%} of the time; checkpoint.intervalSeconds {longer} makes it less "
+        "than a tenth, and an interruption then costs that much more"
+    )
+
+
+def prices_old(case: Case) -> str | None:
+    if case.hardware is None or case.hardware.price is None or case.today is None:
+        return None
+    resources = case.spec.resources
+    if resources is not None and resources.price_usd_per_hour is not None:
+        return None
+    if case.today - case.hardware.price.date <= STALE:
+        return None
+    return (
+        f"the price of {case.hardware.name} is of {case.hardware.price.date}, over a year ago: set "
+        "resources.priceUSDPerHour, or newer prices in the chart's value hardware"
+    )
