@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from finetune_api.contract import Outcome
-from finetune_trainer import checkpoint
+from finetune_trainer import checkpoint, training
 from tests.finetune_trainer.recipe_here import Run, losses, start
 
 pytestmark = pytest.mark.train
@@ -54,6 +54,19 @@ def test_stopped_four_times(job: dict[str, Any], tmp_path: Path, method: str, pa
     assert resumed.curve == whole.curve
     assert weights(resumed) == weights(whole)
     assert losses(whole)[-1] < losses(whole)[0]
+
+
+def test_a_checkpoint_in_many_shards(job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SHARD_SIZE", "100KB")
+    job["method"] = "full"
+    whole = start(copy.deepcopy(job) | {"workDir": str(tmp_path / "whole")})
+    stopped = start(job, stop_at=5)
+    assert len(list((stopped.work.checkpoints / "step-5").glob("*.safetensors"))) > 2
+    resumed = start(job)
+    assert resumed.result is not None, resumed.failure
+    assert resumed.result.resumed_from_step == 5
+    assert resumed.curve == whole.curve
+    assert weights(resumed) == weights(whole)
 
 
 @pytest.mark.parametrize("stop_at", ["Evaluating", "Exporting"])

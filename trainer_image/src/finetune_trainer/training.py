@@ -6,19 +6,18 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
-from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
+from torch.utils.serialization import config as serialization
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
 from finetune_api.contract import TrainerConfig
-from finetune_trainer import checkpoint, sharding
+from finetune_trainer import checkpoint, random_state, sharding
 from finetune_trainer.checkpoint import Fingerprint
 from finetune_trainer.failure import diverged, interrupted
 from finetune_trainer.interruption import Interruption
@@ -31,6 +30,8 @@ from finetune_trainer.settings import SCHEDULERS, STOCHASTIC_ADAMW, Batching, Se
 
 log = logging.getLogger(__name__)
 
+SHARD_SIZE = "1GB"
+"""Of weights in checkpoints."""
 _RANKS_WAIT_SECONDS = 4 * 3600
 
 
@@ -188,9 +189,9 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As the parent does; the loss goes into the curve. Raises DIVERGED if it isn't finite."""
         # a data loader draws a seed when it starts: an evaluation more or less must not change the training
-        self._random_state = _random_state()
+        self._random_state = random_state.taken()
         measured: dict[str, float] = super().evaluate(*args, **kwargs)
-        _set_random_state(self._random_state)
+        random_state.restore(self._random_state)
         loss, step = measured["eval_loss"], self.state.global_step
         if not math.isfinite(loss):
             raise diverged("the evaluation loss", step)
@@ -202,7 +203,7 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         """One batch of an evaluation, which SIGTERM stops at once: the step before it is saved, the loss is not."""
         if self._channels.interruption.requested and self.args.world_size == 1:
             if self.is_in_train and checkpoint.newest_step(self._work.checkpoints) != self.state.global_step:
-                _set_random_state(self._random_state)
+                random_state.restore(self._random_state)
                 self._save_checkpoint(self.model, None)
             raise interrupted(checkpoint.newest_step(self._work.checkpoints))
         self._channels.reporter.heartbeat()
@@ -219,6 +220,17 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
         if due and self.eval_dataset is not None and step not in self._channels.metrics.evaluations():
             self.evaluate()
         return prepared
+
+    def _save(self, output_dir: str | None = None, _state_dict: Any = None) -> None:
+        """The weights alone, in shards: each is copied to host memory as a whole."""
+        if self.args.should_save:
+            own = {} if isinstance(self.model, PreTrainedModel) else {"save_embedding_layers": False}
+            self.model.save_pretrained(output_dir, max_shard_size=SHARD_SIZE, **own)
+
+    def _load_optimizer_and_scheduler(self, folder: str | None) -> None:
+        """As the parent does, but files are mapped: nothing else would need host memory for all moments at once."""
+        with serialization.patch("load.mmap", True):  # type: ignore[attr-defined]
+            super()._load_optimizer_and_scheduler(folder)
 
     def _save_checkpoint(self, _model: Any, _trial: Any) -> None:
         """Like the parent's, but whole or absent, and with no model card."""
@@ -267,20 +279,6 @@ def _tokens(inputs: Any) -> torch.Tensor:
     if "attention_mask" in inputs:
         return inputs["attention_mask"].sum()  # type: ignore[no-any-return]
     return torch.tensor(inputs["position_ids"].size(1), device=inputs["position_ids"].device)
-
-
-def _random_state() -> tuple[Any, ...]:
-    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    return random.getstate(), numpy.random.get_state(), torch.random.get_rng_state(), cuda
-
-
-def _set_random_state(state: tuple[Any, ...]) -> None:
-    python, arrays, cpu, cuda = state
-    random.setstate(python)
-    numpy.random.set_state(arrays)
-    torch.random.set_rng_state(cpu)
-    if cuda is not None:
-        torch.cuda.set_rng_state(cuda)
 
 
 def must_be_done(trainer: FineTuner, work: WorkDir, interruption: Interruption) -> None:
