@@ -72,6 +72,26 @@ def test_full_fine_tuning_in_bf16_learns_as_in_fp32(job: dict[str, Any], tmp_pat
     assert learned["bf16"] == pytest.approx(learned["fp32"], rel=0.1)
 
 
+@pytest.mark.parametrize("packing", [True, False])
+def test_the_loss_is_one_however_it_is_computed(job: dict[str, Any], tmp_path: Path, packing: bool) -> None:
+    job["adapter"]["dropout"] = 0.0
+    done = {}
+    for kernel in ("chunked", "eager"):
+        job["training"] |= {"lossKernel": kernel, "packing": packing, "microBatchSize": 2, "maxSteps": 6}
+        done[kernel] = start(job | {"workDir": str(tmp_path / kernel)})
+        assert done[kernel].result is not None, done[kernel].failure
+    assert losses(done["eager"]) == pytest.approx(losses(done["chunked"]), rel=1e-4)
+    assert done["eager"].curve[0]["evalLoss"] == pytest.approx(done["chunked"].curve[0]["evalLoss"], rel=1e-4)
+
+
+def test_a_kernel_that_is_not_installed(job: dict[str, Any]) -> None:
+    job["training"]["lossKernel"] = "liger"
+    done = start(job)
+    assert done.failure is not None
+    assert done.failure.outcome is Outcome.BAD_CONFIG
+    assert "training.lossKernel: liger needs" in done.failure.message
+
+
 def test_without_validation(job: dict[str, Any]) -> None:
     del job["dataset"]["validationFraction"]
     done = start(job)
