@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finetune_api.spec.resources import ResourcesSpec
+from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, Hardware, Table
 
+__all__ = ["Node", "SizingError", "accelerator"]
+
 Node = Mapping[str, Any]
-
-
-class SizingError(ValueError):
-    """Nothing fits; the text says which field, why, and what would."""
 
 
 def accelerator(asked: ResourcesSpec, nodes: Iterable[Node], table: Table) -> Hardware:

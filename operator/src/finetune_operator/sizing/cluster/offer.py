@@ -50,6 +50,8 @@ class Appears:
     """Accelerators of each."""
     nodes: int = UNBOUNDED
     """At most so many, those that are there not counted."""
+    promised: bool = True
+    """Whether it is known that they would be; False: it is only not known that they wouldn't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Offer:
     appears: Appears | None = None
     share: Share | None = None
     """None: no queue holds the job."""
+    planned: bool = False
+    """It is for a plan on paper: no cluster was asked what it has."""
 
     @property
     def largest(self) -> int:
@@ -97,17 +101,22 @@ class Offer:
             return Availability.NEVER
         if unused < wanted or free + to_come < nodes:
             return Availability.TAKEN
-        return Availability.FREE if free >= nodes else Availability.APPEARS
+        if free >= nodes:
+            return Availability.FREE
+        return Availability.APPEARS if self.appears is not None and self.appears.promised else Availability.TAKEN
 
     def why_not(self, count: int, nodes: int = 1) -> str:
         """What stands in the way of having them now, in a clause."""
         wanted = count * nodes
         if self.share is not None and self.share.ceiling < wanted:
             return f"{self.share.queue} can never give more than {self.share.ceiling} ({self.share.said})"
-        if not self.places and self.appears is None:
-            return "no node has one"
-        if self.availability(count, nodes) == Availability.NEVER:
+        when = self.availability(count, nodes)
+        if when == Availability.NEVER and self.largest:
             return f"no node has more than {self.largest}" if nodes == 1 else f"there are not {nodes} such nodes"
+        if when == Availability.APPEARS:
+            return "a node is to be added"
+        if not self.places and (self.appears is None or not self.appears.promised):
+            return "no node has one"
         if self.share is not None and self.share.problem is not None:
             return f"{self.share.queue}: {self.share.problem}"
         if self.share is not None and self.share.free < wanted:
@@ -120,4 +129,4 @@ class Offer:
 
 def of_table(hardware: Hardware) -> Offer:
     """As many as nodes that are commonly sold have: what there is where no cluster is asked."""
-    return Offer(hardware, appears=Appears(per_node=hardware.per_node))
+    return Offer(hardware, appears=Appears(per_node=hardware.per_node), planned=True)

@@ -77,8 +77,21 @@ def available(
 
 
 def of_whole_table(table: Table) -> Available:
-    """Every kind with a resource, as many as nodes that are sold have: for planning without a cluster."""
-    return Available(tuple(of_table(row) for row in table if row.resource is not None and row.memory_gib is not None))
+    """Every kind of whole accelerator, as many as nodes that are sold have: for planning without a cluster."""
+    return Available(
+        tuple(
+            of_table(row)
+            for row in table
+            if row.resource is not None and row.memory_gib is not None and not is_slice(row)
+        )
+    )
+
+
+def is_slice(row: Hardware) -> bool:
+    """Whether it is a MIG device: a part of a GPU that its owner has cut. A process can use only one of them (NVIDIA's
+    MIG user guide, on CUDA device enumeration), whatever a node has.
+    """
+    return "/mig-" in (row.resource or "") or any("-MIG-" in product for product in row.products)
 
 
 def _offers(seen: Inventory, share: Share | None, table: Table, to_come: Sequence[NodesToCome]) -> Iterator[Offer]:

@@ -1,0 +1,7 @@
+"""Why a job cannot be sized."""
+
+from __future__ import annotations
+
+
+class SizingError(ValueError):
+    """Nothing fits; the text says which field, why, and what would."""

@@ -1,0 +1,84 @@
+"""Which of two options is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from finetune_api.schema import Optimizer
+from finetune_operator.sizing.choice.option import Option
+from finetune_operator.sizing.cluster.offer import Availability
+
+# An 8-bit optimizer rounds its moments (Dettmers et al. 2022, arXiv:2110.02861: no loss of quality was measured, on
+# their tasks). It is taken where it makes a run cheaper by more than a tenth, or possible.
+_WEIGHT: Mapping[Optimizer, float] = {"adamw": 1.0, "adamw8bit": 1 / 0.9, "pagedAdamw": 1.0, "pagedAdamw8bit": 1 / 0.9}
+TIE = 1.05
+"""Costs that differ by less than this factor count as the same: no estimate is exact to a twentieth, and nobody should
+be given eight accelerators instead of one for it.
+"""
+
+Class = tuple[bool, bool, bool]
+
+
+def by_price(options: Iterable[Option]) -> bool:
+    """Whether money can decide: it is known of all that is there. Else the memory that they take does.
+
+    What a node that is there costs is up to its owner, who may not have said. Of what would have to be bought first,
+    that of which no price is known comes last.
+    """
+    options = list(options)
+    there = [option for option in options if option.offer.places] or options
+    priced = [option for option in there if option.relative_cost is not None]
+    return bool(priced) and (len(priced) == len(there) or not any(option.offer.places for option in there))
+
+
+def best(options: Sequence[Option], *, priced: bool) -> Option:
+    """The one to take, of one or more that will do.
+
+    First by `kind`, then the cheapest, where prices are known, else the one that takes the least memory in all. Among
+    those that tie with it: few accelerators, then small ones, then those on nodes that are there, then the cheapest.
+    """
+    first = min(kind(option, priced=priced) for option in options)
+    alike = [option for option in options if kind(option, priced=priced) == first]
+    limit = TIE * min(size(option, priced=priced) for option in alike)
+
+    def key(option: Option) -> tuple[object, ...]:
+        return (
+            option.accelerators,
+            option.hardware.memory_gib or 0.0,
+            int(option.availability),
+            *order(option, priced),
+        )
+
+    return min((option for option in alike if size(option, priced=priced) <= limit), key=key)
+
+
+def kind(option: Option, *, priced: bool) -> Class:
+    """What outweighs any cost, the smallest first: that nothing is paged (how long that takes is in no model, so it is
+    for what does not fit otherwise); that its price is known, where prices decide; that it waits for nobody.
+    """
+    return (
+        option.setup.optimizer.startswith("paged"),
+        priced and option.relative_cost is None,
+        option.availability >= Availability.TAKEN,
+    )
+
+
+def size(option: Option, *, priced: bool) -> float:
+    """What an option takes: US dollars, or GiB of accelerators, and more for an optimizer that rounds."""
+    taken = option.relative_cost if priced else option.accelerators * (option.hardware.memory_gib or 0.0)
+    return (taken or 0.0) * _WEIGHT[option.setup.optimizer]
+
+
+def order(option: Option, priced: bool) -> tuple[float, float, int, str]:
+    """From cheap to dear."""
+    return (
+        size(option, priced=priced),
+        option.relative_seconds or 0.0,
+        option.accelerators,
+        option.hardware.name,
+    )
+
+
+def excess(option: Option) -> float:
+    """How far an option is from fitting: what it needs over what there is."""
+    return option.prediction.required / (option.available_bytes or 1)

@@ -1,0 +1,290 @@
+"""Every way to run a job on what there is, each with its numbers: the space that a choice is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from finetune_api.schema import Optimizer, Precision, Sharding
+from finetune_operator.sizing import batch
+from finetune_operator.sizing.choice.arithmetic import Arithmetic, Estimate, Prediction
+from finetune_operator.sizing.choice.option import Fault, Option
+from finetune_operator.sizing.choice.request import Request
+from finetune_operator.sizing.cluster.offer import Availability, Offer
+from finetune_operator.sizing.facts import DataFacts
+from finetune_operator.sizing.hardware import Hardware
+from finetune_operator.sizing.setup import Setup
+
+OPEN_OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "adamw8bit", "pagedAdamw8bit")
+"""That may be chosen where the user names none; `rank` says when."""
+_SHARDINGS: tuple[Sharding, ...] = ("none", "ddp", "fsdp")
+_ASSUMED_ROWS = 10_000
+_ASSUMED_TOKENS = 512
+"""Of each row. Where the data is not known, plans are compared on a set like this; a time is never shown for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a run is divided, all but the micro-batch."""
+
+    count: int
+    nodes: int
+    sharding: Sharding
+    gradient_checkpointing: bool
+    optimizer: Optimizer
+
+    @property
+    def workers(self) -> int:
+        """Processes that share the work: one per accelerator, one on CPUs."""
+        return max(1, self.count) * self.nodes
+
+    @property
+    def paged(self) -> bool:
+        """Whether the optimizer's states may move to host memory."""
+        return self.optimizer.startswith("paged")
+
+    def only_saves_memory_over(self, other: Split) -> bool:
+        """Whether it is `other` with measures that save memory and cost time, of which none was needed there."""
+        return (
+            _SHARDINGS.index(self.sharding) >= _SHARDINGS.index(other.sharding)
+            and self.gradient_checkpointing >= other.gradient_checkpointing
+            and (
+                self.optimizer == other.optimizer
+                or OPEN_OPTIMIZERS.index(self.optimizer) >= OPEN_OPTIMIZERS.index(other.optimizer)
+            )
+        )
+
+
+_MemoryKey = tuple[Precision, str, int, Sharding, bool, Optimizer, int]
+
+
+@dataclass
+class Search:
+    """The options of one request. Predictions are kept: all kinds of one precision share them."""
+
+    request: Request
+    arithmetic: Arithmetic
+    _predictions: dict[_MemoryKey, tuple[Setup, Prediction]] = field(default_factory=dict, init=False)
+    _fits_unpaged: bool = field(default=False, init=False)
+    """Something does, so that paging, whose time nobody knows, is not for this request."""
+
+    def options(self, offers: Iterable[Offer], *, nodes: int) -> list[Option]:
+        """One for each split on each offer that is worth a look: with the micro-batch that does it in the least time,
+        or if none fits, with the smallest.
+        """
+        return [option for offer in offers for option in self._on(offer, nodes)]
+
+    def all_options(self, offers: Iterable[Offer], *, nodes: int) -> Iterator[Option]:
+        """Every point of the space, fitting or not. For tests: the choice may not miss one that is better."""
+        for offer in offers:
+            for count in self.counts(offer, nodes):
+                for split in self._splits(offer, count, nodes):
+                    for micro in self._micro_batches(split.workers):
+                        yield self._judged(offer, split, micro)
+
+    def counts(self, offer: Offer, nodes: int) -> list[int]:
+        """Accelerators per node that are worth trying: all that share a step's examples evenly."""
+        asked, hardware = self.request.resources.count, offer.hardware
+        if hardware.resource is None:
+            return [0]
+        if asked is not None:
+            return [asked] if offer.availability(asked, nodes) != Availability.NEVER else []
+        # what nothing connects, and what nothing is known of, is not combined unless asked for
+        most = 1 if hardware.interconnect.kind == "none" or hardware.memory_gib is None else offer.largest
+        effective = self.request.effective_batch_size
+        return [
+            count
+            for count in range(1, most + 1)
+            if effective % (count * nodes) == 0 and offer.availability(count, nodes) != Availability.NEVER
+        ]
+
+    def _on(self, offer: Offer, nodes: int) -> Iterator[Option]:
+        for count in self.counts(offer, nodes):
+            easy: list[Split] = []
+            for split in self._splits(offer, count, nodes):
+                if any(split.only_saves_memory_over(other) for other in easy):
+                    continue
+                if split.paged and self._fits_unpaged:
+                    continue
+                option, unconstrained = self._option(offer, split)
+                if unconstrained:
+                    easy.append(split)
+                self._fits_unpaged = self._fits_unpaged or (option.fault is None and not split.paged)
+                yield option
+
+    def _splits(self, offer: Offer, count: int, nodes: int) -> Iterator[Split]:
+        for sharding in self._shardings(offer.hardware, max(1, count) * nodes):
+            for optimizer in self._optimizers(offer.hardware, sharding):
+                for checkpointing in self._checkpointing(offer.hardware):
+                    yield Split(count, nodes, sharding, checkpointing, optimizer)
+
+    def _shardings(self, hardware: Hardware, workers: int) -> Sequence[Sharding]:
+        asked = self.request.training.sharding
+        if workers == 1:
+            return ["none"] if asked in (None, "none") else []
+        if asked is not None:
+            return [asked] if asked != "none" else []
+        if hardware.memory_gib is None:
+            return ["fsdp" if self.request.method == "full" else "ddp"]
+        return ["ddp", "fsdp"]
+
+    def _optimizers(self, hardware: Hardware, sharding: Sharding) -> Sequence[Optimizer]:
+        asked = self.request.training.optimizer
+        if asked is not None:
+            return [asked]
+        # bitsandbytes' 8-bit states know nothing of sharded tensors (its optim/optimizer.py has no DTensor), and memory
+        # that is not known, or the host's, is no reason for them
+        if sharding == "fsdp" or hardware.memory_gib is None:
+            return OPEN_OPTIMIZERS[:1]
+        return OPEN_OPTIMIZERS
+
+    def _checkpointing(self, hardware: Hardware) -> Sequence[bool]:
+        asked = self.request.training.gradient_checkpointing
+        if asked is not None:
+            return [asked]
+        if hardware.memory_gib is None:
+            return [hardware.device == "gpu"]
+        return [False, True]
+
+    def _micro_batches(self, workers: int) -> list[int]:
+        """In ascending order."""
+        asked, share = self.request.training.micro_batch_size, self.request.share(workers)
+        if self.request.one_by_one or share == 0:
+            return [1]
+        if asked is not None:
+            return [batch.largest_divisor(share, limit=asked)]
+        return [size for size in range(1, share + 1) if share % size == 0]
+
+    def _option(self, offer: Offer, split: Split) -> tuple[Option, bool]:
+        """The best of a split, and whether with more memory it would be no other."""
+        sizes = self._micro_batches(split.workers)
+        if offer.hardware.memory_gib is None:
+            # nothing tells what fits: as little as is sensible
+            sizes = [size for size in sizes if size <= batch.LARGEST_UNASKED] or sizes[:1]
+            return self._judged(offer, split, sizes[-1]), True
+        number = self._how_many_fit(offer.hardware, split, sizes)
+        if number == 0:
+            return self._judged(offer, split, sizes[0]), False
+        best = self._fastest(offer, split, sizes[:number])
+        return best, number == len(sizes) or best.setup.micro_batch_size < sizes[number - 1]
+
+    def _fastest(self, offer: Offer, split: Split, sizes: Sequence[int]) -> Option:
+        """A larger micro-batch is faster, but where padding grows with it: from the largest down, until it is slower
+        twice.
+        """
+        best = self._judged(offer, split, sizes[-1])
+        slower = 0
+        for size in reversed(sizes[:-1]):
+            option = self._judged(offer, split, size)
+            if (option.relative_seconds or 0.0) < (best.relative_seconds or 0.0):
+                best, slower = option, 0
+            else:
+                slower += 1
+            if slower == 2:
+                break
+        return best
+
+    def _how_many_fit(self, hardware: Hardware, split: Split, sizes: Sequence[int]) -> int:
+        """Memory grows with the micro-batch: by halves."""
+        low, high = 0, len(sizes)
+        while low < high:
+            middle = (low + high) // 2
+            if self._fits(hardware, self._predicted(hardware, split, sizes[middle])[1]):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _fits(self, hardware: Hardware, prediction: Prediction) -> bool:
+        return hardware.memory_gib is None or prediction.required <= hardware.memory_gib * 2**30
+
+    def _predicted(self, hardware: Hardware, split: Split, micro: int) -> tuple[Setup, Prediction]:
+        precision = self.request.precision(hardware)
+        key = (
+            precision,
+            hardware.device,
+            split.workers,
+            split.sharding,
+            split.gradient_checkpointing,
+            split.optimizer,
+            micro,
+        )
+        if key not in self._predictions:
+            setup = self.request.setup(
+                hardware,
+                accelerators=split.workers,
+                sharding=split.sharding,
+                micro_batch_size=micro,
+                gradient_checkpointing=split.gradient_checkpointing,
+                optimizer=split.optimizer,
+            )
+            self._predictions[key] = (setup, self.arithmetic.predict(setup))
+        return self._predictions[key]
+
+    def _judged(self, offer: Offer, split: Split, micro: int) -> Option:
+        hardware, asked = offer.hardware, self.request.resources
+        setup, prediction = self._predicted(hardware, split, micro)
+        estimate = relative = None
+        if self._fits(hardware, prediction):
+            data = self.request.data
+            known = data.rows is not None and data.tokens is not None
+            relative = self._time(setup, hardware, split.nodes, data if known else self._assumed)
+            estimate = relative if known else None
+        seconds = None if relative is None else relative.seconds
+        cost = None
+        if seconds is not None:
+            cost = self.arithmetic.cost_usd(
+                seconds,
+                hardware,
+                accelerators=split.count * split.nodes,
+                spot=bool(asked.spot),
+                price=asked.price_usd_per_hour,
+            )
+        on_cpu = hardware.resource is None
+        option = Option(
+            offer=offer,
+            count=split.count,
+            nodes=split.nodes,
+            setup=setup,
+            prediction=prediction,
+            estimate=estimate,
+            relative_seconds=seconds,
+            relative_cost=cost,
+            cost_usd=cost if estimate is not None else None,
+            availability=Availability.FREE if on_cpu else offer.availability(split.count, split.nodes),
+            fault=None,
+        )
+        return option.with_fault(self._fault(option))
+
+    def _fault(self, option: Option) -> Fault | None:
+        asked = self.request.resources
+        if not self._fits(option.hardware, option.prediction):
+            return Fault.TOO_LARGE
+        if asked.max_duration_seconds is not None:
+            if option.seconds is None:
+                return Fault.TIME_UNKNOWN
+            if option.seconds > asked.max_duration_seconds:
+                return Fault.TOO_SLOW
+        if asked.max_cost_usd is not None:
+            if option.cost_usd is None:
+                return Fault.COST_UNKNOWN
+            if option.cost_usd > asked.max_cost_usd:
+                return Fault.TOO_DEAR
+        return None
+
+    def _time(self, setup: Setup, hardware: Hardware, nodes: int, data: DataFacts) -> Estimate | None:
+        return self.arithmetic.estimate(
+            setup,
+            hardware,
+            nodes=nodes,
+            data=data,
+            epochs=self.request.epochs,
+            max_steps=self.request.training.max_steps,
+            effective_batch_size=self.request.effective_batch_size,
+        )
+
+    @cached_property
+    def _assumed(self) -> DataFacts:
+        tokens = min(_ASSUMED_TOKENS, self.request.sequence_length)
+        return DataFacts(rows=_ASSUMED_ROWS, tokens=_ASSUMED_ROWS * tokens, longest_tokens=tokens, p99_tokens=tokens)
