@@ -85,6 +85,17 @@ class Report:
         """Rows of one accelerator."""
         return [each for each in self.compared if each.group == group and each.accelerators == 1]
 
+    def several(self, group: str) -> list[Compared]:
+        """Rows of more than one, each by what one of them held."""
+        return [each for each in self.compared if each.group == group and each.accelerators > 1]
+
+    def reasons(self) -> dict[str, list[int]]:
+        """Ids of the rows left out, by reason."""
+        found: dict[str, list[int]] = {}
+        for point, reason in self.left_out:
+            found.setdefault(reason, []).append(point.id)
+        return found
+
 
 def compare(rows: Iterable[Point]) -> Report:
     """Each row against the model."""
@@ -152,8 +163,7 @@ def show(report: Report, worst: int) -> Iterable[str]:
         yield _line(f"{group}, one GPU", figures(single))
         for method, found in grouped(single, lambda each: each.method).items():
             yield _line(f"  {method}", found)
-        several = [each for each in report.compared if each.group == group and each.accelerators > 1]
-        if several:
+        if several := report.several(group):
             yield _line(f"{group}, several GPUs", figures(several))
     yield from ("", f"the worst {worst}:")
     for each in sorted(report.compared, key=lambda each: -abs(each.error))[:worst]:
@@ -162,10 +172,7 @@ def show(report: Report, worst: int) -> Iterable[str]:
         yield from ("", "the longest sequence that ran, against the card:")
         yield from (_row(each) for each in report.fits)
     yield from ("", f"left out: {len(report.left_out)}")
-    reasons: dict[str, list[int]] = {}
-    for point, reason in report.left_out:
-        reasons.setdefault(reason, []).append(point.id)
-    yield from (f"  {reason}: {_ranges(ids)}" for reason, ids in reasons.items())
+    yield from (f"  {reason}: {ranges(ids)}" for reason, ids in report.reasons().items())
 
 
 def _line(name: str, found: Figures) -> str:
@@ -181,7 +188,7 @@ def _row(each: Compared) -> str:
     return f"  {each.name:>5} {each.error:+7.1%}  {sizes}, {required}  {each.text}"
 
 
-def _ranges(ids: Sequence[int]) -> str:
+def ranges(ids: Sequence[int]) -> str:
     """1, 2, 3, 7 as 1-3, 7."""
     runs: list[list[int]] = []
     for each in ids:
