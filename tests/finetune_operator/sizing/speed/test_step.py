@@ -54,6 +54,22 @@ def test_kinds_with_shares_of_their_own_are_in_the_table() -> None:
     assert utilisation.known() <= set(builtin().known_names())
 
 
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("A100-80GB-MIG-3g.40gb", "A100-80GB"),
+        ("A100-40GB-PCIe", "A100-40GB"),
+        ("A100", None),
+        ("A100-80GBX", None),
+        ("MI300X", None),
+    ],
+)
+def test_a_slice_has_the_shares_of_the_whole(name: str, like: str | None) -> None:
+    shares = utilisation.utilisation(A100.model_copy(update={"name": name}))
+    known = utilisation.utilisation(A100.model_copy(update={"name": like or "of which nothing is known"}))
+    assert shares == known
+
+
 def test_quantised_weights_cost_time_where_tokens_are_few() -> None:
     def overhead(tokens: int) -> float:
         setup = replace(LORA, sequence_length=tokens)

@@ -28,9 +28,15 @@ class _File(Schema):
 
 
 def utilisation(hardware: Hardware) -> Utilisation:
-    """The shares of one kind; those of `default` where nothing is published of it."""
+    """The shares of one kind, or of the kind that its name begins with (A100-80GB for its slices); else `default`."""
+    return _of(hardware.name)
+
+
+@cache
+def _of(name: str) -> Utilisation:
     table = _table()
-    return table.kinds.get(hardware.name, table.default)
+    kinds = [kind for kind in table.kinds if f"{name}-".startswith(f"{kind}-")]
+    return table.kinds[max(kinds, key=len)] if kinds else table.default
 
 
 def known() -> frozenset[str]:
