@@ -46,6 +46,7 @@ class Schema(BaseModel):
     model_config = ConfigDict(
         alias_generator=wire_name,
         extra="forbid",
+        defer_build=True,
         frozen=True,
         # JSON has neither, though Python writes and reads them; the API server takes nothing that holds one
         allow_inf_nan=False,

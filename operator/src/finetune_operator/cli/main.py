@@ -11,6 +11,7 @@ from importlib import import_module
 COMMANDS = {
     "run": ("finetune_operator.cli.run", "train a FineTuneJob on this machine, without a cluster"),
     "hardware": ("finetune_operator.cli.hardware", "list the kinds of accelerator that are known, and their prices"),
+    "plan": ("finetune_operator.cli.plan", "say what a FineTuneJob would run on, its memory, time and cost"),
     "operator": ("finetune_operator.cli.operator", "run the operator"),
     "crds": ("finetune_operator.cli.crds", "write, or check, the CustomResourceDefinition and its reference"),
 }

@@ -1,0 +1,1 @@
+"""`finetune plan`: the sizing of a job file, without running it."""

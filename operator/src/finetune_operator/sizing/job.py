@@ -1,0 +1,162 @@
+"""What a job runs on and how it is split, before it starts. Later it stands in status and is not asked again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from finetune_api.job import FineTuneJob
+from finetune_api.schema import Quantity
+from finetune_api.spec.resources import ResourcesSpec
+from finetune_api.spec.training import AdapterSpec, TrainingSpec
+from finetune_api.status import Advice, Alternative, Memory, MemoryTerms, Sizing
+from finetune_operator.sizing.advice import Case, advise
+from finetune_operator.sizing.choice.choose import choose
+from finetune_operator.sizing.choice.option import GIB, Choice, Lost, Option
+from finetune_operator.sizing.choice.request import Request
+from finetune_operator.sizing.cluster.demand import Demand, demand
+from finetune_operator.sizing.cluster.offers import Available
+from finetune_operator.sizing.facts import DataFacts, ModelFacts
+from finetune_operator.sizing.hardware import Table
+from finetune_operator.sizing.memory import trained
+from finetune_operator.sizing.quantity import amount
+from finetune_operator.sizing.setup import Engine
+from finetune_operator.sizing.speed import Estimate, price_usd_per_hour
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """The plan, what it was chosen from, and what is worth saying about the job."""
+
+    sizing: Sizing
+    choice: Choice
+    advice: tuple[Advice, ...]
+
+
+def request(
+    job: FineTuneJob, *, model: ModelFacts, data: DataFacts, engine: Engine | None = None, max_nodes: int = 1
+) -> Request:
+    """What the choice needs to know of a job."""
+    return Request(
+        method=job.spec.method,
+        architecture=model.architecture,
+        adapter=job.spec.adapter or AdapterSpec(),
+        training=job.spec.training or TrainingSpec(),
+        resources=job.spec.resources or ResourcesSpec(),
+        objective=job.spec.objective or "sft",
+        data=data,
+        engine=engine or Engine(),
+        max_nodes=max_nodes,
+    )
+
+
+def size(
+    job: FineTuneJob,
+    *,
+    model: ModelFacts,
+    data: DataFacts,
+    available: Available,
+    table: Table,
+    today: date,
+    engine: Engine | None = None,
+    max_nodes: int = 1,
+) -> Sized:
+    """Work out what the job leaves open, and check what it doesn't.
+
+    Raises:
+        SizingError: nothing fits; the text says why and what would.
+    """
+    asked = request(job, model=model, data=data, engine=engine, max_nodes=max_nodes)
+    choice = choose(asked, available, table)
+    sizing = _sizing(choice, asked)
+    return Sized(sizing, choice, tuple(advise(_case(job, model, data, choice.best, asked, today=today))))
+
+
+def _case(job: FineTuneJob, model: ModelFacts, data: DataFacts, best: Option, asked: Request, *, today: date) -> Case:
+    return Case(
+        spec=job.spec,
+        data=data,
+        architecture=model.architecture,
+        estimate=best.estimate if isinstance(best.estimate, Estimate) else None,
+        hardware=best.hardware,
+        max_sequence_length=asked.max_sequence_length,
+        today=today,
+    )
+
+
+def pod_demand(job: FineTuneJob, *, cpu: Quantity, memory: Quantity) -> Demand:
+    """What the training pod asks of a node besides accelerators; `cpu` and `memory` where the job doesn't say."""
+    asked = job.spec.resources or ResourcesSpec()
+    return demand(
+        job.spec.pod_template,
+        requests={
+            "cpu": amount(cpu if asked.cpu is None else asked.cpu),
+            "memory": amount(memory if asked.memory is None else asked.memory),
+        },
+    )
+
+
+def _sizing(choice: Choice, asked: Request) -> Sizing:
+    best = choice.best
+    setup, data = best.setup, asked.data
+    price = price_usd_per_hour(best.hardware, spot=bool(asked.resources.spot), price=asked.resources.price_usd_per_hour)
+    return Sizing(
+        accelerator=best.hardware.name,
+        count=best.count,
+        nodes=best.nodes,
+        gpus=best.accelerators,
+        sharding=setup.sharding,
+        micro_batch_size=setup.micro_batch_size,
+        gradient_accumulation_steps=None if asked.packed else setup.accumulation,
+        gradient_checkpointing=setup.gradient_checkpointing,
+        optimizer=setup.optimizer,
+        max_sequence_length=asked.max_sequence_length,
+        parameters=setup.architecture.parameters,
+        trainable_parameters=trained.parameters(setup),
+        memory=_memory(best),
+        tokens=data.tokens,
+        tokens_estimated=data.estimated if data.tokens is not None else None,
+        estimated_seconds=_whole(best.seconds),
+        price_usd_per_hour=price,
+        estimated_cost_usd=_cents(best.cost_usd),
+        alternatives=[_alternative(each) for each in choice.alternatives] or None,
+    )
+
+
+def _memory(option: Option) -> Memory:
+    prediction, available = option.prediction, option.available_bytes
+    return Memory(
+        total_gib=_gib(prediction.total),
+        required_gib=_gib(prediction.required),
+        available_gib=None if available is None else _gib(available),
+        terms=MemoryTerms(**{name: _gib(size) for name, size in prediction.terms.items()}),
+    )
+
+
+def _alternative(lost: Lost) -> Alternative:
+    option = lost.option
+    return Alternative(
+        accelerator=option.hardware.name,
+        count=option.count,
+        nodes=option.nodes,
+        sharding=option.setup.sharding,
+        optimizer=option.setup.optimizer,
+        micro_batch_size=option.setup.micro_batch_size,
+        gradient_checkpointing=option.setup.gradient_checkpointing,
+        required_gib=_gib(option.prediction.required),
+        estimated_seconds=_whole(option.seconds),
+        estimated_cost_usd=_cents(option.cost_usd),
+        why=lost.why,
+    )
+
+
+def _gib(size: int) -> float:
+    return round(size / GIB, 3)
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
+
+
+def _cents(cost: float | None) -> float | None:
+    return None if cost is None else round(cost, 4)
