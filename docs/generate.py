@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry
 
@@ -22,10 +22,10 @@ from finetune_operator import kinds
 from finetune_operator.metrics import Metrics
 from finetune_operator.reconcile.retry import OUTCOMES, Action, Cause
 from finetune_operator.settings import Settings
-from finetune_operator.sizing.hardware import Hardware, builtin
+from finetune_operator.sizing.hardware import PRODUCT_LABEL, Hardware, Interconnect, Price, builtin
 
 DOCS = Path(__file__).parent
-PAGES = ("operations.md", "reliability.md")
+PAGES = ("operations.md", "reliability.md", "hardware.md")
 _BLOCK = re.compile(r"(<!-- begin (\w+)[^>]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 # Exit codes that a trainer's container can have for a cause of which the trainer itself says nothing.
@@ -111,24 +111,58 @@ def outcomes_table() -> str:
 
 def accelerators_table() -> str:
     """Every kind of accelerator that a job may name."""
+    head = ("accelerator", "memory, GiB", "TFLOP/s", "memory, GB/s", "link, GB/s", "USD/h", "spot", "nodes")
     return _table(
-        ("accelerator", "memory", "nodes whose `nvidia.com/gpu.product` is"),
-        ((_names(row), _memory(row), _nodes(row)) for row in builtin()),
+        head,
+        (
+            (
+                _names(row),
+                _figure(row.memory_gib),
+                _figure(row.tflops) + ("" if row.bf16 or row.tflops is None else " (fp16)"),
+                _figure(row.bandwidth_gbs),
+                "" if row.interconnect.kind == "none" else f"{row.interconnect.kind} {row.interconnect.gbs:g}",
+                _figure(row.price and row.price.on_demand),
+                _figure(row.price and row.price.spot),
+                _nodes(row),
+            )
+            for row in builtin()
+        ),
     )
+
+
+def row_table() -> str:
+    """Every field of a row of the hardware table."""
+    return _table(("field", "what it is"), _row(Hardware, ""))
+
+
+def _row(schema: type[Schema], prefix: str) -> Iterator[tuple[str, ...]]:
+    for name, field in schema.model_fields.items():
+        path = f"{prefix}{field.alias or wire_name(name)}"
+        part = next(
+            (model for model in (Interconnect, Price) if model in (field.annotation, *get_args(field.annotation))), None
+        )
+        if part is not None:
+            yield from _row(part, f"{path}.")
+        else:
+            yield f"`{path}`", " ".join((field.description or "").split())
 
 
 def _names(row: Hardware) -> str:
     return " or ".join(f"`{name}`" for name in (row.name, *row.aliases))
 
 
-def _memory(row: Hardware) -> str:
-    return "" if row.memory_gib is None else f"{row.memory_gib:g} GiB"
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def _nodes(row: Hardware) -> str:
+    """The values of its label, or what the nodes must have."""
     if row.resource is None:
         return "any node"
-    return ", ".join(f"`{product}`" for product in row.products) or f"any node with `{row.resource}`"
+    if not row.products:
+        return f"any with `{row.resource}`"
+    products = ", ".join(f"`{product}`" for product in row.products)
+    return products if row.label == PRODUCT_LABEL else f"`{row.label}`: {products}"
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -136,6 +170,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metrics": metrics_table,
     "outcomes": outcomes_table,
     "accelerators": accelerators_table,
+    "row": row_table,
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from finetune_operator.cli import run as run_command
 from finetune_operator.reconcile.retry import FIRST_BACKOFF, LONGEST_BACKOFF, OUTCOMES
 from finetune_operator.reconcile.support import unsupported
 from finetune_operator.settings import Settings
+from finetune_operator.sizing.hardware.read import parse as read_hardware
 from finetune_trainer import progress
 from finetune_trainer.data.formats import FORMATS, choose
 from finetune_trainer.data.row import Row
@@ -31,6 +33,7 @@ FENCED = [block for page in PAGES for block in documents.blocks(page)]
 
 GUIDE, INSTALL = "e2e/tests/test_documents.py", "tests/charts/test_install.py"
 LOCAL, EXPLAIN = "e2e/tests/test_local_run.py", "tests/finetune_api/test_crd_apiserver.py"
+HARDWARE = "tests/finetune_operator/cli/test_hardware.py"
 OPERATOR, NODE = "tests/finetune_operator/test_operator.py", "e2e/cluster/test_node.py"
 # A command (regular expression) -> the file that runs it, and words of that file that show it.
 RUN_BY = {
@@ -45,6 +48,7 @@ RUN_BY = {
         LOCAL,
         '"examples/quickstart.yaml", "--work", str(work), "--mount", "quickstart-data=build/demo"',
     ),
+    r"finetune hardware( -o yaml| --hardware ours\.yaml)?": (HARDWARE, 'main(["hardware", *options])'),
     r"export FINETUNE_\w+=\S+": (OPERATOR, '"FINETUNE_HTTP_PORT": str'),
     r"finetune operator --kubeconfig \S+ --log-format text": (OPERATOR, '"--kubeconfig", str(apiserver.kubeconfig)'),
     r"helm upgrade --install finetune-operator charts/finetune-operator .*": (
@@ -81,7 +85,7 @@ BY_HAND = {
     r"pip install '\.\[operator\]'": "the tests' own environment has all extras; the image is built from this one",
     r'eval "\$\(python3 -m e2e\.cluster env\)"': "tests have the same from e2e.kubectl.environment",
     r"python3 -m e2e\.cluster (status|clean|build versitygw)": "for people; clean would remove what tests run on",
-    r"kubectl describe job NAME-a1": "Kubernetes' own",
+    r"kubectl (describe job NAME-a1|get nodes -L nvidia\.com/gpu\.product)": "Kubernetes' own",
     r"kubectl delete crd finetunejobs\.finetune\.dev": "it would delete the jobs of other tests",
 }
 # Names of commands and of what they do, within sentences.
@@ -141,6 +145,8 @@ def test_yaml_is_what_it_looks_like(block: Block) -> None:
         case {"settings": settings}:
             assert set(content) <= set(yaml.safe_load((TOP / "charts/finetune-operator/values.yaml").read_text()))
             Settings.model_validate(settings, by_alias=True, by_name=False)
+        case {"hardware": rows}:
+            read_hardware(yaml.safe_dump(rows), block.page, today=date.max)
         case _:
             shortest = {"model": {"source": "hf://o/n"}, "method": "lora", "dataset": {"train": {"source": "hf://o/d"}}}
             spec = FineTuneJobSpec.model_validate({**shortest, **content})

@@ -44,3 +44,9 @@ def render(values: Mapping[str, Any] | None = None, *, release: str = "finetune-
 def objects(text: str) -> list[dict[str, Any]]:
     """The manifests in a text."""
     return [each for each in yaml.safe_load_all(text) if each]
+
+
+def one(text: str, kind: str, name: str) -> dict[str, Any]:
+    """The manifest of that kind and name."""
+    (found,) = [each for each in objects(text) if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return found

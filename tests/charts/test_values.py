@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import yaml
 
 from finetune_api import __version__
 from finetune_operator.settings import Settings
+from finetune_operator.sizing.hardware import Hardware
 from tests.apiserver import TOP
 from tests.golden import agrees
 
@@ -16,10 +18,12 @@ SCHEMA = CHART / "values.schema.json"
 
 
 def test_the_schema_knows_every_setting():
-    # GOLDEN=rewrite puts the settings' own schema where it belongs; the rest of the file is written by hand
+    # GOLDEN=rewrite puts the models' own schemas where they belong; the rest of the file is written by hand
     schema = json.loads(SCHEMA.read_text())
-    settings = Settings.model_json_schema(ref_template="#/definitions/{model}")
-    definitions = {**settings.pop("$defs"), "Settings": settings}
+    definitions: dict[str, Any] = {}
+    for model in (Settings, Hardware):
+        own = model.model_json_schema(ref_template="#/definitions/{model}")
+        definitions |= {**own.pop("$defs"), model.__name__: own}
     schema["definitions"] = dict(sorted(definitions.items()))
     assert agrees(SCHEMA, json.dumps(schema, indent=2) + "\n"), "run `make golden` and commit values.schema.json"
 

@@ -33,7 +33,7 @@ def test_it_writes_what_it_checks(tree: Path, capsys: pytest.CaptureFixture[str]
     assert main(["crds", "--check", "--root", str(tree)]) == 1
     assert (
         capsys.readouterr().err
-        == "docs/reference.md: is not what the models say; run `finetune crds` (or `make generate`) and commit it\n"
+        == "docs/reference.md: is not what its source says; run `finetune crds` (or `make generate`) and commit it\n"
     )
 
 

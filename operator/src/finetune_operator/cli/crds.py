@@ -1,4 +1,4 @@
-"""`finetune crds`: what is generated from the models, written into the source tree, checked, or printed."""
+"""`finetune crds`: what is generated from the models, and what the chart has copies of: written, checked, or printed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 from finetune_api.crd import custom_resource_definition, to_yaml
 from finetune_api.reference import reference
+from finetune_operator.sizing.hardware.table import builtin_text
 
 CRD = Path("crds/finetunejobs.yaml")
-# The chart's copy: helm reads nothing outside of the chart.
+# The chart's copies: helm reads nothing outside of the chart.
 CHART_CRD = Path("charts/finetune-operator/files/finetunejobs.yaml")
+CHART_HARDWARE = Path("charts/finetune-operator/files/hardware.yaml")
 REFERENCE = Path("docs/reference.md")
 STDOUT = "-"
 
@@ -44,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
 def generated() -> dict[Path, str]:
     """Each generated file, from the top of the source tree, and the text that it must have."""
     crd = to_yaml(custom_resource_definition())
-    return {CRD: crd, CHART_CRD: crd, REFERENCE: reference()}
+    return {CRD: crd, CHART_CRD: crd, CHART_HARDWARE: builtin_text(), REFERENCE: reference()}
 
 
 def _write_all(root: Path) -> int:
@@ -63,7 +65,7 @@ def _check(root: Path) -> int:
     ]
     for path in stale:
         print(
-            f"{path}: is not what the models say; run `finetune crds` (or `make generate`) and commit it",
+            f"{path}: is not what its source says; run `finetune crds` (or `make generate`) and commit it",
             file=sys.stderr,
         )
     return 1 if stale else 0

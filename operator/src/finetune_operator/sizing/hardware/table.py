@@ -23,17 +23,25 @@ Node = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class UnknownAccelerator:
-    """A node's accelerators are of a kind that the table does not have."""
+    """Accelerators of a node that are of no kind that the table has."""
 
     node: str
     resource: str
-    label: str
-    value: str
+    label: str = ""
+    """That would tell the kind; empty: no row has the resource."""
+    value: str = ""
+    """Of the label; empty: the node does not have it."""
 
     def __str__(self) -> str:
+        if not self.label:
+            why, how = "no row has this resource", f"resource: {self.resource}"
+        elif not self.value:
+            why, how = f"it has no label {self.label}", f"resource: {self.resource} and no products"
+        else:
+            why, how = f"its label {self.label} is {self.value}", f"products: [{self.value}]"
         return (
-            f"node {self.node} has {self.resource} of a kind that the hardware table does not know: its label "
-            f"{self.label} is {self.value}; add a row with products: [{self.value}] to the chart's value hardware"
+            f"node {self.node} has {self.resource} of a kind that the hardware table does not know: {why}; "
+            f"add a row with {how} to the chart's value hardware"
         )
 
 
@@ -95,20 +103,22 @@ class Table:
     def kinds_of_node(self, node: Node) -> list[Hardware | UnknownAccelerator]:
         """Each kind that the node has. There are several where its GPUs are sliced in different ways (MIG, mixed)."""
         allocatable = node.get("status", {}).get("allocatable", {})
-        held = [resource for resource in self.resources if str(allocatable.get(resource, "0")) != "0"]
-        kinds = (self._kind(node, resource) for resource in held)
-        return [kind for kind in kinds if kind is not None]
+        vendors = {resource.partition("/")[0] for resource in self.resources}
+        held = [name for name, count in sorted(allocatable.items()) if str(count) != "0"]
+        return [self._kind(node, name) for name in held if name.partition("/")[0] in vendors]
 
-    def _kind(self, node: Node, resource: str) -> Hardware | UnknownAccelerator | None:
+    def _kind(self, node: Node, resource: str) -> Hardware | UnknownAccelerator:
         metadata = node.get("metadata", {})
-        labels = metadata.get("labels") or {}
-        said = [(label, str(labels[label])) for label in self._labels[resource] if labels.get(label)]
+        name, labels = str(metadata.get("name", "")), metadata.get("labels") or {}
+        telling = self._labels.get(resource, ())
+        said = [(label, str(labels[label])) for label in telling if labels.get(label)]
         for label, value in said:
             if (row := self._by_product.get((resource, label, value))) is not None:
                 return row
         if said:
-            return UnknownAccelerator(str(metadata.get("name", "")), resource, *said[0])
-        return next((row for row in self.rows if row.resource == resource and not row.products), None)
+            return UnknownAccelerator(name, resource, *said[0])
+        unlabelled = next((row for row in self.rows if row.resource == resource and not row.products), None)
+        return unlabelled or UnknownAccelerator(name, resource, next(iter(telling), ""))
 
     def stale_prices(self, today: date) -> str | None:
         """A warning that names the rows whose prices are over a year old; None: there are none."""
@@ -125,6 +135,10 @@ class Table:
 @cache
 def builtin() -> Table:
     """The table that comes with the operator."""
-    text = files(__package__).joinpath("builtin.yaml").read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
-    return Table(tuple(Hardware.model_validate(row) for row in yaml.load(text, Loader=loader)))
+    return Table(tuple(Hardware.model_validate(row) for row in yaml.load(builtin_text(), Loader=loader)))
+
+
+def builtin_text() -> str:
+    """Its file."""
+    return files(__package__).joinpath("builtin.yaml").read_text(encoding="utf-8")
