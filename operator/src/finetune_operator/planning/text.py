@@ -22,9 +22,9 @@ def plan_text(job: FineTuneJob, *, model: ModelFacts, data: DataFacts, sized: Si
     """The whole page."""
     sizing = sized.sizing
     origin = {
-        "catalogue": ", shape from the catalogue",
+        "catalogue": ", from the catalogue",
         "config.json": "",
-        "spec.model.architecture": ", shape as given",
+        "spec.model.architecture": ", as given",
     }
     title = (
         f"{job.metadata.name}: {job.spec.method} of {job.spec.model.source} "
