@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry
 
+from docs import guides, guides_errors, measured
 from finetune_api.contract import EXIT_CODES, Outcome
 from finetune_api.schema import Schema, wire_name
 from finetune_operator import kinds
@@ -25,7 +26,7 @@ from finetune_operator.settings import Settings
 from finetune_operator.sizing.hardware import PRODUCT_LABEL, Hardware, Interconnect, Price, builtin
 
 DOCS = Path(__file__).parent
-PAGES = ("operations.md", "reliability.md", "hardware.md")
+PAGES = ("operations.md", "reliability.md", "hardware.md", "sizing.md")
 _BLOCK = re.compile(r"(<!-- begin (\w+)[^>]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 # Exit codes that a trainer's container can have for a cause of which the trainer itself says nothing.
@@ -171,6 +172,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "outcomes": outcomes_table,
     "accelerators": accelerators_table,
     "row": row_table,
+    "measured_error": lambda: _table(measured.ERRORS, measured.errors()),
+    "left_out": lambda: _table(measured.LEFT_OUT, measured.left_out()),
+    "guides_needs": lambda: _table(guides.NEEDS, guides.needs()),
+    "guides_claims": lambda: _table(guides.CLAIMED, guides.claims()),
+    "guides_errors": lambda: _table(guides_errors.HEAD, guides_errors.errors()),
 }
 
 

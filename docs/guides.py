@@ -2,7 +2,7 @@
 
 Ours is what the trainer needs with the margin (requiredGiB), for one sequence at a time, checkpointing, and adapters of
 rank 16 on all linear layers. `least` is the frugal end: 512 tokens, and for full fine-tuning paged 8-bit AdamW;
-`usual` is 2,048 tokens, and AdamW.
+`usual` is 2,048 tokens, and AdamW, the only optimizer that several GPUs can share.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def setup(model: str, method: Method, *, count: int = 1, least: bool) -> Setup:
         micro_batch_size=1,
         sequence_length=512 if least else 2048,
         gradient_checkpointing=True,
-        optimizer="pagedAdamw8bit" if least and method == "full" else "adamw",
+        optimizer="pagedAdamw8bit" if least and method == "full" and count == 1 else "adamw",
         packed=False,
         kernel="flash",
         accelerators=count,

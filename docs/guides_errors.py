@@ -45,7 +45,7 @@ def errors() -> Iterator[tuple[str, str, str]]:
     yield "5", "3B in full: 24 GB", _states("Llama 3.2 3B")
     yield "5", "8B by LoRA: 16 GB", f"its weights alone are {_gb(2 * _parameters('Llama 3.1 8B'))}"
     yield "4", "13B by QLoRA: 8 GB", f"{_nf4('Llama 2 13B')}, {_rest('Llama 2 13B')}"
-    yield "4", "8B by QLoRA: 24 GB", f"{_nf4('Llama 3.1 8B')}, {_rest('Llama 3.1 8B')}: a third of that"
+    yield "4", "8B by QLoRA: 24 GB", f"{_nf4('Llama 3.1 8B')}, {_rest('Llama 3.1 8B')}"
 
 
 def _parameters(model: str) -> int:

@@ -8,7 +8,7 @@ from functools import cache
 from bench import points
 from bench.sizing import HELD_OUT, HOARDED, KNOWN, Figures, Report, compare, figures, grouped, ranges
 
-ERRORS = ("rows", "how many", "median error", "90th percentile", "median, as shown", "under")
+ERRORS = ("group", "rows", "median error", "90th percentile", "median, as shown", "under")
 LEFT_OUT = ("reason", "ids")
 
 

@@ -75,6 +75,8 @@ RUN_BY = {
     r"python3 -m e2e\.cluster up": ("e2e/tests/conftest.py", '"e2e.cluster", "up"'),
     r"python3 -m e2e\.cluster gpus A100-80GB=4": (NODE, 'gpus.Gpus("A100-80GB", 4)'),
     r"python3 -m e2e\.cluster down": (NODE, "down."),
+    r"python -m bench\.sizing": ("tests/bench/test_sizing.py", 'sizing.main(["--worst", "3"])'),
+    r"python -m bench\.sizing --measured FILE": ("tests/bench/test_sizing.py", 'sizing.main(["--measured"'),
     r"python3 -m e2e\.cluster up --control-plane-only .*": ("tests/apiserver.py", "controlplane.start(folder"),
 }
 # What no test runs, and why.
