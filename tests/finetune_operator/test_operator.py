@@ -143,7 +143,9 @@ def test_sigterm_ends_it_with_0_and_gives_the_lease_back(start: Start, namespace
     assert operator.stop() == 0
     assert lease(namespace) == ""
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in operator.lines())
-    assert [line for line in operator.lines() if line["level"] in ("warning", "error")] == []
+    # prices grow old by themselves
+    told = [line for line in operator.lines() if not line["message"].startswith("prices in the hardware table")]
+    assert [line for line in told if line["level"] in ("warning", "error")] == []
 
 
 def lease(namespace: Kubectl) -> str:
@@ -191,6 +193,28 @@ def test_a_wrong_setting_is_named_before_anything_else(start: Start) -> None:
     operator = start(FINETUNE_WORKERS="none")
     assert operator.process.wait(SECONDS) == 78
     assert "FINETUNE_WORKERS: workers:" in operator.log.read_text()
+
+
+def test_a_wrong_hardware_table_is_no_start(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hardware.yaml").write_text("- {name: T4, price: {onDemand: -1, date: 2026-01-01}}")
+    operator = start(FINETUNE_HARDWARE_FILE=str(tmp_path / "hardware.yaml"))
+    assert operator.process.wait(SECONDS) == 78
+    assert "hardware.yaml:1: row T4: price.onDemand: " in operator.log.read_text()
+
+
+def test_a_changed_hardware_table_is_read_and_a_wrong_one_refused(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "hardware.yaml"
+    path.write_text("[]")
+    operator = start(FINETUNE_HARDWARE_FILE=str(path))
+    operator.until_ready("leads")
+    refused = "finetune_operator_hardware_refused"
+    path.write_text("- {name: T4, tflops: many}")
+    until(lambda: f"{refused} 1.0" in operator.get("/metrics")[1], operator.log.read_text)
+    assert any("row T4: tflops: " in line["message"] for line in operator.lines() if line["level"] == "error")
+    assert operator.get("/readyz") == (200, "leads")
+    path.write_text("- {name: T4, tflops: 66}")
+    until(lambda: f"{refused} 0.0" in operator.get("/metrics")[1], operator.log.read_text)
+    assert any(line["message"].startswith("the hardware table has changed") for line in operator.lines())
 
 
 def test_a_deleted_jobs_series_vanish(start: Start, namespace: Kubectl) -> None:

@@ -65,7 +65,7 @@ class HardwareFile:
         """Keep the store's table as the file is, for ever; jobs that have not begun are looked at again."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self.look():
+            if await asyncio.to_thread(self.look):  # a tenth of a second for a long table
                 self._take(store, queue)
             metrics.hardware_refused.set(0 if self.refused is None else 1)
 

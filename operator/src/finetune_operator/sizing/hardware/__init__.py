@@ -13,10 +13,4 @@ __all__ = [
     "Table",
     "UnknownAccelerator",
     "builtin",
-    "find",
 ]
-
-
-def find(name: str) -> Hardware | None:
-    """The kind of that name in the table that comes with the operator."""
-    return builtin().find(name)
