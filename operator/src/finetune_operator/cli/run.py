@@ -15,6 +15,7 @@ from finetune_api.contract import EXIT_CODES, Outcome, Result
 from finetune_operator.local import place, summary, trainer, workdir
 from finetune_operator.local.attempts import Run
 from finetune_operator.local.display import Display
+from finetune_operator.local.machine import Machine, gpus
 from finetune_operator.local.run_error import RunError
 from finetune_operator.local.stopping import Stopping
 
@@ -65,7 +66,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     place.require_support(job)
     trainer.require_packages()
     here = place.Place(work=args.work.resolve(), job_folder=args.file.resolve().parent, mounts=dict(args.mount))
-    sizing = place.sized(job, args.device, gpus=place.count_gpus)
+    sizing = place.sized(job, args.device, here, machine=lambda: Machine(gpus()))
     # nothing is written before all of the job is known to make sense here
     config = place.configured(job, here, sizing=sizing, attempt=1, micro_batch_size=sizing.micro_batch_size or 1)
     base = config.model.source.path or config.model.source.repository or ""

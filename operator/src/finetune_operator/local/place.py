@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from finetune_api.contract import EXIT_CODES, DestinationConfig, Outcome, SourceConfig, TrainerConfig
 from finetune_api.job import FineTuneJob
@@ -15,15 +14,23 @@ from finetune_api.names import OUTPUT_DIR
 from finetune_api.spec.resources import ResourcesSpec
 from finetune_api.status import Sizing
 from finetune_operator.children.source import Claim, File, SourceError, parse
+from finetune_operator.local.machine import Machine
 from finetune_operator.local.run_error import RunError
+from finetune_operator.planning import inputs as planning
 from finetune_operator.reconcile.resolve import Paths, trainer_config
 from finetune_operator.reconcile.support import unsupported
-from finetune_operator.sizing.choose import SizingError
-from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, builtin
-from finetune_operator.sizing.size import size
+from finetune_operator.sizing.choice.error import SizingError
+from finetune_operator.sizing.cluster.demand import demand
+from finetune_operator.sizing.cluster.offers import Available, available
+from finetune_operator.sizing.facts import ModelFacts
+from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, Hardware, Table, builtin
+from finetune_operator.sizing.job import size
+from finetune_operator.sizing.known import UnknownModelError, model_facts
+from finetune_operator.sizing.models.config_json import FILE, read
+from finetune_operator.sizing.models.keys import ModelError
+from finetune_operator.sizing.size import roughly
 
 Device = Literal["cpu", "gpu"]
-_NVIDIA_SMI_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +61,11 @@ def require_support(job: FineTuneJob) -> None:
         raise RunError(EXIT_CODES[Outcome.BAD_CONFIG], "\n".join(found))
 
 
-def sized(job: FineTuneJob, device: Device | None, *, gpus: Callable[[], int]) -> Sizing:
-    """What the job runs on. `device` overrides what it asks for; `gpus` counts those of this machine.
+def sized(job: FineTuneJob, device: Device | None, place: Place, *, machine: Callable[[], Machine]) -> Sizing:
+    """What the job runs on. `device` overrides what it asks for; `machine` is asked only where neither says anything.
 
     Raises:
-        RunError: the job's resources contradict each other.
+        RunError: it does not fit, or its resources contradict each other.
     """
     asked = job.spec.resources or ResourcesSpec()
     match device:
@@ -66,24 +73,51 @@ def sized(job: FineTuneJob, device: Device | None, *, gpus: Callable[[], int]) -
             asked = asked.model_copy(update={"accelerator": CPU, "count": None})
         case "gpu" if asked.accelerator in (None, CPU):
             asked = asked.model_copy(update={"accelerator": UNLABELLED_GPU, "count": None})
-    # only where neither says anything is the machine asked
-    nodes = [_node(gpus())] if asked.accelerator is None else []
+    job = job.model_copy(update={"spec": job.spec.model_copy(update={"resources": asked})})
+    table = builtin()
+    nodes = machine().nodes(table) if asked.accelerator is None else []
+    there = available(nodes, {}, demand(None), table)
     try:
-        return size(job.model_copy(update={"spec": job.spec.model_copy(update={"resources": asked})}), nodes, builtin())
-    except SizingError as error:
+        model = _model(job, place)
+        if model is None:
+            return roughly(_row(asked, there, table), job)
+        data = planning.data(job, rows=None, tokens=None, folder=place.job_folder)
+        return size(job, model=model, data=data, available=there, table=table, today=datetime.now().date()).sizing
+    except (SizingError, ModelError) as error:
         raise RunError(EXIT_CODES[Outcome.BAD_CONFIG], str(error)) from None
 
 
-def count_gpus() -> int:
-    """NVIDIA GPUs of this machine, as its driver lists them; 0 where there is no driver."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
+def _model(job: FineTuneJob, place: Place) -> ModelFacts | None:
+    """The model's shape; None: it is known when the trainer has downloaded it, or is not there at all."""
+    folder = _folder(job.spec.model.source, place)
+    if job.spec.model.architecture is None and folder is not None:
+        return ModelFacts(read(folder), "config.json") if (folder / FILE).exists() else None
     try:
-        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_SECONDS)
-    except subprocess.TimeoutExpired:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0
+        return model_facts(job.spec.model, config=None)
+    except UnknownModelError:
+        return None
+
+
+def _folder(uri: str, place: Place) -> Path | None:
+    match parse(uri):
+        case File(path):
+            return place.job_folder / path
+        case Claim(name, path) if name in place.mounts:
+            return place.mounts[name] / path
+        case _:
+            return None
+
+
+def _row(asked: ResourcesSpec, there: Available, table: Table) -> Hardware:
+    if asked.accelerator is not None:
+        row = table.find(asked.accelerator)
+        if row is None:
+            raise SizingError(
+                f'spec.resources.accelerator: there is no kind "{asked.accelerator}"; '
+                f"there are {', '.join(table.known_names())}"
+            )
+        return row
+    return there.offers[0].hardware if there.offers and asked.count != 0 else table.row(CPU)
 
 
 def configured(job: FineTuneJob, place: Place, *, sizing: Sizing, attempt: int, micro_batch_size: int) -> TrainerConfig:
@@ -113,12 +147,6 @@ def configured(job: FineTuneJob, place: Place, *, sizing: Sizing, attempt: int, 
             ),
         }
     )
-
-
-def _node(gpus: int) -> dict[str, Any]:
-    """This machine as a node that says nothing about its kind of GPU."""
-    resource = builtin().row(UNLABELLED_GPU).resource
-    return {"metadata": {}, "status": {"allocatable": {resource: str(gpus)}}}
 
 
 def _paths(job: FineTuneJob, place: Place) -> Paths:

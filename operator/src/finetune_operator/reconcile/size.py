@@ -10,7 +10,7 @@ from finetune_operator.reconcile.draft import Draft, Step, is_child, label
 from finetune_operator.sizing.choose import SizingError
 from finetune_operator.sizing.hardware import Hardware
 from finetune_operator.sizing.size import size as work_out
-from finetune_operator.sizing.size import size_on
+from finetune_operator.sizing.size import roughly
 
 
 def size(draft: Draft) -> Step:
@@ -19,7 +19,7 @@ def size(draft: Draft) -> Step:
         row = _settled(draft)
         try:
             draft.sizing = (
-                size_on(row, draft.job)
+                roughly(row, draft.job)
                 if row is not None
                 else work_out(draft.job, draft.seen.nodes, draft.seen.hardware)
             )

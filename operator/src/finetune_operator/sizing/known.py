@@ -14,11 +14,16 @@ from finetune_operator.sizing.models.keys import ModelError
 from finetune_operator.sizing.models.spec import from_spec
 
 
+class UnknownModelError(ModelError):
+    """Nobody has said what shape the model has."""
+
+
 def model_facts(spec: ModelSpec, *, config: Mapping[str, Any] | None) -> ModelFacts:
     """The model's shape: as the job gives it, else from its config.json, else from the catalogue.
 
     Raises:
-        ModelError: none of them has it, or what they have makes no sense.
+        UnknownModelError: none of them has it.
+        ModelError: what they have makes no sense, or is no language model.
     """
     if spec.architecture is not None:
         return ModelFacts(from_spec(spec.architecture), "spec.model.architecture")
@@ -26,7 +31,7 @@ def model_facts(spec: ModelSpec, *, config: Mapping[str, Any] | None) -> ModelFa
         return ModelFacts(from_config(config, where=f"config.json of {spec.source}"), "config.json")
     found = lookup(spec.source)
     if found is None:
-        raise ModelError(
+        raise UnknownModelError(
             f"spec.model.source: the shape of {spec.source} is not known: its config.json was not read, and it is not "
             "in the catalogue; give its shape in spec.model.architecture"
         )

@@ -19,11 +19,11 @@ def size(job: FineTuneJob, nodes: Iterable[Node], table: Table) -> Sizing:
     Raises:
         SizingError: nothing fits; the text says why and what would.
     """
-    return size_on(choose.accelerator(job.spec.resources or ResourcesSpec(), nodes, table), job)
+    return roughly(choose.accelerator(job.spec.resources or ResourcesSpec(), nodes, table), job)
 
 
-def size_on(row: Hardware, job: FineTuneJob) -> Sizing:
-    """The same when the accelerator is settled."""
+def roughly(row: Hardware, job: FineTuneJob) -> Sizing:
+    """Where nothing is known of the model: a small micro-batch on one accelerator, halved when memory runs out."""
     training = job.spec.training or TrainingSpec()
     packing = defaults.PACKING if training.packing is None else training.packing
     effective = batch.effective_batch_size(training.effective_batch_size)
