@@ -17,9 +17,9 @@ def from_spec(given: Given) -> Architecture:
     """A decoder as Llama's, with as many parameters as it is said to have, of which one token meets activeParameters.
 
     What the shape doesn't explain is in `other_parameters`; the norms are at least there. The feed-forward layer has a
-    gate unless the figure is a tenth or less from the shape without, and nearer to it. With activeParameters it is split into experts, each intermediateSize
-    wide: as many as the parameters give, of which a token meets as many as the active ones give. As in transformers,
-    no adapter can be put on experts.
+    gate unless the figure is a tenth or less from the shape without, and nearer to it. With activeParameters it is
+    split into experts, each intermediateSize wide: as many as the parameters give, of which a token meets as many as
+    the active ones give. As in transformers, no adapter can be put on experts.
 
     Raises ModelError, with the numbers, where heads don't divide what they must, or the shape alone has over a tenth
     more parameters than said.
