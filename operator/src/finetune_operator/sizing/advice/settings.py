@@ -6,6 +6,7 @@ import math
 
 from finetune_operator.sizing import defaults
 from finetune_operator.sizing.advice.case import Case
+from finetune_operator.sizing.defaults import CHECKPOINT_INTERVAL_SECONDS
 from finetune_operator.sizing.hardware.table import STALE
 
 ADAPTER_RATES = (1e-4, 3e-4)
@@ -133,21 +134,16 @@ def warmup_outside(case: Case) -> str | None:
 def checkpoints_take_long(case: Case) -> str | None:
     if case.estimate is None:
         return None
-    training, saving = case.estimate.parts["training"], case.estimate.parts["checkpoints"]
-    interval = (
-        case.spec.checkpoint.interval_seconds if case.spec.checkpoint is not None else None
-    ) or defaults.CHECKPOINT_INTERVAL_SECONDS
-    written = 1 + training // interval
-    if saving <= CHECKPOINT_SHARE * (training + saving) or written <= 1:
+    checkpoint = case.spec.checkpoint
+    interval = (checkpoint.interval_seconds if checkpoint is not None else None) or CHECKPOINT_INTERVAL_SECONDS
+    each = case.estimate.checkpoint_seconds
+    share = each / (interval + each)
+    if share <= CHECKPOINT_SHARE or case.estimate.parts["training"] <= interval:
         return None
-    each = saving / written
-    longer = math.ceil(each / CHECKPOINT_SHARE / 300) * 300
-    if longer <= interval:
-        return None
+    longer = math.ceil(each * (1 / CHECKPOINT_SHARE - 1) / 300) * 300
     return (
-        f"a checkpoint takes about {each:.0f} s to write, every {interval} s of training: "
-        f"{saving / (training + saving):.0%} of the time; checkpoint.intervalSeconds {longer} makes it less "
-        "than a tenth, and an interruption then costs that much more"
+        f"a checkpoint takes about {each:.0f} s to write, after every {interval} s of training: {share:.0%} of the "
+        f"time; checkpoint.intervalSeconds {longer} makes it a tenth, and an interruption then costs that much more"
     )
 
 

@@ -35,6 +35,8 @@ class Estimate:
     """Trained on, over all epochs, without padding."""
     utilisation: float
     """Share of the accelerators' peak while training: operations that are needed, not recomputed ones."""
+    checkpoint_seconds: float
+    """Of writing one checkpoint, in which nothing is trained."""
     step: StepTime
     batches: Batches = field(repr=False)
 
@@ -82,17 +84,26 @@ def estimate(
     evaluations = math.ceil(done - 1e-9) + 1
     passes = _validation_tokens(data) / _tokens_per_pass(setup, cut, mean_tokens(data))
     trained = round(data.tokens * min(done, epochs))
+    checkpoint = _checkpoint_bytes(setup) / _volume()
     parts = {
         "start": START,
         "load": _model_bytes(setup) / _volume(),
         "prepare": (data.tokens + _validation_tokens(data)) / TOKENISING,
         "training": training,
         "evaluation": evaluations * math.ceil(passes) * ahead,
-        "checkpoints": (1 + training // checkpoint_seconds) * _checkpoint_bytes(setup) / _volume(),
+        "checkpoints": (1 + training // checkpoint_seconds) * checkpoint,
         # written, and read again for its digests
         "export": 2 * _output_bytes(setup) / _volume(),
     }
-    return Estimate(parts, steps, trained, _utilisation(computed, hardware, trained, training, example), one, cut)
+    return Estimate(
+        parts=parts,
+        steps=steps,
+        tokens=trained,
+        utilisation=_utilisation(computed, hardware, trained, training, example),
+        checkpoint_seconds=checkpoint,
+        step=one,
+        batches=cut,
+    )
 
 
 def _utilisation(setup: Setup, hardware: Hardware, tokens: int, seconds: float, example: float) -> float:
