@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry
 
-from docs import guides, guides_errors, measured
+from docs import guides, guides_errors, measured, speed
 from finetune_api.contract import EXIT_CODES, Outcome
 from finetune_api.schema import Schema, wire_name
 from finetune_operator import kinds
@@ -173,10 +173,14 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "accelerators": accelerators_table,
     "row": row_table,
     "measured_error": lambda: _table(measured.ERRORS, measured.errors()),
+    "apart": lambda: _table(measured.APART, measured.apart()),
     "left_out": lambda: _table(measured.LEFT_OUT, measured.left_out()),
     "guides_needs": lambda: _table(guides.NEEDS, guides.needs()),
     "guides_claims": lambda: _table(guides.CLAIMED, guides.claims()),
     "guides_errors": lambda: _table(guides_errors.HEAD, guides_errors.errors()),
+    "speed_errors": lambda: _table(speed.ERRORS, speed.errors()),
+    "guides_costs": lambda: _table(speed.COSTS, speed.costs()),
+    "advice": lambda: _table(speed.ADVICE, speed.advice()),
 }
 
 

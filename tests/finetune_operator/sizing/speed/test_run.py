@@ -1,4 +1,4 @@
-"""Whole runs: what their time is made of, what they cost, and the four runs that guides give figures for."""
+"""Whole runs: what their time is made of, and what they cost."""
 
 import random
 from dataclasses import replace
@@ -14,7 +14,7 @@ from finetune_operator.sizing.setup import Setup
 from finetune_operator.sizing.speed import Estimate, cost_usd, estimate, tokens_from_bytes
 from finetune_operator.sizing.speed.batches import batches, padded_tokens
 
-from .shapes import DATA, LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B, LORA
+from .shapes import DATA, LORA
 
 A100 = builtin().row("A100-80GB")
 
@@ -140,28 +140,6 @@ def test_a_step_has_the_examples_that_it_must(
     assert computed >= 0.99 * min(cut.examples_per_step, rows) * mean
     if accelerators <= effective and rows >= effective and mean * 1.5 < setup.sequence_length:
         assert cut.examples_per_step == pytest.approx(effective, rel=0.5)
-
-
-GUIDES = [
-    # model, method, GPU, number, rows, sharding; their hours and dollars; ours with rows of 500 and of 1,500 tokens
-    (LLAMA_2_7B, "qlora", "A10G", 1, 1_000, "none", 2, 3, 1.5),
-    (LLAMA_2_7B, "lora", "A100-80GB", 1, 10_000, "none", 4, 12, 3.0),
-    (LLAMA_2_13B, "full", "A100-80GB", 4, 50_000, "fsdp", 24, 300, 3.0),
-    (LLAMA_2_70B, "full", "A100-80GB", 8, 50_000, "fsdp", 120, 3000, 3.0),
-]
-
-
-@pytest.mark.parametrize(
-    ("architecture", "method", "gpu", "count", "rows", "sharding", "hours", "dollars", "price"), GUIDES
-)
-def test_the_guides_rows(architecture, method, gpu, count, rows, sharding, hours, dollars, price) -> None:  # type: ignore[no-untyped-def]
-    """The guides give no length of rows. With 1,500 tokens each, all four are within a factor of two."""
-    setup = replace(LORA, architecture=architecture, method=method, accelerators=count, sharding=sharding)
-    found = run(setup, DataFacts(rows=rows, tokens=rows * 1500), gpu=gpu)
-    cost = cost_usd(found.seconds, builtin().row(gpu), accelerators=count, price=price)
-    assert cost is not None
-    assert hours / 2 <= found.seconds / 3600 <= hours * 2
-    assert dollars / 2 <= cost <= dollars * 2
 
 
 PRICED = A100.model_copy(update={"price": Price(on_demand=3.0, spot=1.2, date=date(2026, 1, 1))})

@@ -1,0 +1,81 @@
+"""docs/sizing.md on time and cost: what it says in sentences is what the code does."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import speed as bench
+from docs import speed as tables
+from finetune_operator.sizing.hardware import builtin
+from finetune_operator.sizing.setup import Setup
+from finetune_operator.sizing.speed import communication, cost, run, step, traffic, utilisation
+
+from .shapes import LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B, LORA
+
+PAGE = " ".join((Path(__file__).parents[4] / "docs" / "sizing.md").read_text(encoding="utf-8").split())
+A100 = builtin().row("A100-80GB")
+
+
+def passes(setup: Setup) -> float:
+    found = step.step(setup, A100, accumulation=1)
+    assert found is not None
+    return found.passes
+
+
+def overhead(tokens: int) -> float:
+    short = replace(LORA, sequence_length=tokens)
+    return passes(replace(short, method="qlora")) / passes(short) - 1
+
+
+def milliseconds(tokens: int) -> float:
+    return 1000 * passes(replace(LORA, architecture=LLAMA_2_7B, sequence_length=tokens))
+
+
+def share(kind: str) -> float:
+    return utilisation.utilisation(builtin().row(kind)).matmul
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"{share('A100-80GB')} for A100, {share('H100-80GB')} for H100, {share('RTX-4090')} for RTX 4090, and "
+        f"{share('MI300X')} where nothing is published",
+        f"{traffic.NF4_READ + 2:.2f} bytes a weight and pass, at {step.DEQUANTISING:.0%} of the bandwidth",
+        f"{step.LAYER_FORWARD * 1000:.1f} ms forward and {step.LAYER_BACKWARD * 1000:.1f} ms backward",
+        f"in {step.ADAPTER_FORWARD * 1000:.2f} and {step.ADAPTER_BACKWARD * 1000:.1f} ms",
+        f"{milliseconds(256):.0f} ms with 256 tokens and {milliseconds(512):.0f} ms with 512",
+        f"{overhead(512):.0%} with 512 tokens, {overhead(2048):.0%} with 2,048 and {overhead(8192):.0%} with 8,192",
+        f"(135 a weight for full fine-tuning in bf16 with random rounding, {step._UPDATE_8BIT} for 8-bit AdamW)",
+        f"{communication.REACHED['nvlink']:.0%} of NVLink's bandwidth is reached, and "
+        f"{communication.REACHED['pcie']:.0%} of PCIe's. Between nodes {communication.BETWEEN_NODES_GBS} GB/s",
+        f"starts in {run.START:.0f} s, reads the model and writes checkpoints and results at {run.VOLUME_GBS} GB/s, "
+        f"tokenises {run.TOKENISING:,} tokens a second",
+        f"holds {len(bench.points()) + len(bench.points(used=False))} published speeds",
+        f"{len(bench.points())} are used",
+        f"the time is {cost.spot_seconds(100) - 100:.1f}% longer: an interruption every "
+        f"{cost.HOURS_BETWEEN_INTERRUPTIONS:.0f} hours",
+        f"{run._checkpoint_bytes(replace(LORA, method='full', architecture=LLAMA_2_13B)) / 1e9:.0f} GB each",
+        f"{round(12 * LLAMA_2_70B.parameters, -10) / 1e9:.0f} GB, and there are 640",
+    ],
+)
+def test_what_it_says(said: str) -> None:
+    assert " ".join(said.split()) in PAGE
+
+
+def test_the_guides_hours_and_dollars() -> None:
+    """Within a factor of two with 1,500 tokens a row; two and a half to five times less with 500."""
+    for guided in tables.GUIDED:
+        for published, ours in (
+            (guided.hours, lambda tokens, of=guided: of.expected(tokens).seconds / 3600),
+            (guided.dollars, lambda tokens, of=guided: of.cost(tokens)),
+        ):
+            assert 0.5 <= ours(1500) / published <= 2
+            assert 2.5 <= published / ours(500) <= 5
+
+
+def test_checkpoints_share_of_the_guides_full_runs() -> None:
+    lora, thirteen, seventy = (guided.expected(1500) for guided in tables.GUIDED[1:])
+    assert lora.parts["checkpoints"] < 0.01 * lora.seconds
+    assert thirteen.parts["checkpoints"] / thirteen.seconds == pytest.approx(1 / 3, abs=0.05)
+    assert seventy.parts["checkpoints"] / seventy.seconds > 2 / 3
