@@ -100,6 +100,19 @@ class Alternative(Schema):
     """Why it lost."""
 
 
+class Host(Schema):
+    """What the training pod has beside its accelerators, unless the job says so itself or a setting is more."""
+
+    memory_gib: int
+    """Memory of the pod, in GiB (2^30 bytes)."""
+    shared_memory_gib: int
+    """Size of /dev/shm, in GiB; a part of the pod's memory."""
+    storage_gib: int
+    """Size of the work volume, in GiB."""
+    grace_seconds: int
+    """Time from SIGTERM to SIGKILL: for the step that is being made and a checkpoint."""
+
+
 class Sizing(Schema):
     """What the job runs on and how it is split, worked out before anything starts."""
 
@@ -129,6 +142,8 @@ class Sizing(Schema):
     """Parameters that are trained."""
     memory: Memory | None = None
     """Predicted memory per accelerator."""
+    host: Host | None = None
+    """What else the pod is given; left out where the model's shape is not known."""
     tokens: int | None = None
     """Tokens of one epoch."""
     tokens_estimated: bool | None = None

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from finetune_api.status import Sizing
+from finetune_api.status import Host, Sizing
+from finetune_operator.children.claim import work_claim
 from finetune_operator.children.job import attempt_job
-from finetune_operator.settings import TrainerSettings
+from finetune_operator.settings import StorageSettings, TrainerSettings
 from finetune_operator.sizing.hardware import PRODUCT_LABEL, Hardware, builtin
 from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job
 
@@ -123,3 +124,33 @@ def test_the_kind_of_gpu_is_demanded_in_every_alternative() -> None:
     assert required(pod(SHORTEST, accelerator="A100-80GB")) == [{"matchExpressions": [demand]}]
     assert required(pod(SHORTEST, accelerator="nvidia-gpu")) == []
     assert required(pod(SHORTEST)) == []
+
+
+HOST = Host(memory_gib=41, shared_memory_gib=2, storage_gib=285, grace_seconds=834)
+
+
+@pytest.mark.parametrize(
+    ("changes", "host", "memory", "storage"),
+    [
+        (SHORTEST, None, "4Gi", "50Gi"),
+        (SHORTEST, HOST, "41Gi", "285Gi"),
+        # what the job says is what it gets
+        ({"resources": {"memory": "8Gi"}, "storage": {"size": "10Gi"}}, HOST, "8Gi", "10Gi"),
+        # a setting that is more stays
+        (SHORTEST, Host(memory_gib=2, shared_memory_gib=1, storage_gib=3, grace_seconds=31), "4Gi", "50Gi"),
+    ],
+)
+def test_what_is_left_open_is_sized(changes: dict[str, Any], host: Host | None, memory: str, storage: str) -> None:
+    hardware = builtin().row("A100-80GB")
+    sizing = Sizing(accelerator=hardware.name, count=8, nodes=1, sharding="fsdp", host=host)
+    of = job(changes)
+    manifest = attempt_job(of, attempt=1, hardware=hardware, sizing=sizing, settings=TrainerSettings())
+    spec = manifest["spec"]["template"]["spec"]
+    resources = spec["containers"][0]["resources"]
+    assert resources["limits"] == {"memory": memory, "nvidia.com/gpu": "8"}
+    assert resources["requests"]["memory"] == memory
+    [shared] = [volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"] if volume["name"] == "shm"]
+    assert shared == ("2Gi" if host is HOST else "1Gi")
+    assert spec["terminationGracePeriodSeconds"] == (834 if host is HOST else 120)
+    claim = work_claim(of, StorageSettings(), host=host)
+    assert claim["spec"]["resources"]["requests"]["storage"] == storage

@@ -36,7 +36,7 @@ class StorageSpec(Schema):
     """The volume that holds checkpoints and outputs of all attempts."""
 
     size: Quantity | None = None
-    """Size of the volume, such as 50Gi; left out: the operator's setting."""
+    """Size of the volume, such as 50Gi; left out: the operator's setting, or what it takes."""
     storage_class_name: Name | None = None
     """StorageClass; left out: the cluster's default."""
     retain: bool | None = None

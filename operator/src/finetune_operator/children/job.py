@@ -48,6 +48,6 @@ def attempt_job(
             # Without it a suspended and resumed Job starts a pod while the last one still writes its checkpoint.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": POD_FAILURE_POLICY,
-            "template": pod_template(job, attempt=attempt, hardware=hardware, count=sizing.count, settings=settings),
+            "template": pod_template(job, attempt=attempt, hardware=hardware, sizing=sizing, settings=settings),
         },
     }

@@ -9,12 +9,14 @@ from finetune_api.job import FineTuneJob
 from finetune_api.names import TRAINER_PORT
 from finetune_api.spec.pod import PodTemplate
 from finetune_api.spec.resources import ResourcesSpec
+from finetune_api.status import Sizing
 from finetune_operator.children.environment import environment
 from finetune_operator.children.metadata import labels
 from finetune_operator.children.placement import placement
 from finetune_operator.children.volumes import pod_volumes
 from finetune_operator.settings import TrainerSettings
 from finetune_operator.sizing.hardware import Hardware
+from finetune_operator.sizing.quantity import at_least
 
 USER = 65532
 """The trainer's user and group in its image, as a number: the kubelet can't tell whether a name is root's."""
@@ -48,11 +50,13 @@ LIVENESS = {
 
 
 def pod_template(
-    job: FineTuneJob, *, attempt: int, hardware: Hardware, count: int, settings: TrainerSettings
+    job: FineTuneJob, *, attempt: int, hardware: Hardware, sizing: Sizing, settings: TrainerSettings
 ) -> dict[str, Any]:
-    """The Job's `template`: one pod with `count` accelerators of the kind."""
+    """The Job's `template`: one pod with as many accelerators of the kind as it was sized for."""
     template = job.spec.pod_template or PodTemplate()
-    volumes, mounts = pod_volumes(job, attempt=attempt, shared_memory=settings.shared_memory)
+    host = sizing.host
+    shared_memory = at_least(settings.shared_memory, host.shared_memory_gib if host else None)
+    volumes, mounts = pod_volumes(job, attempt=attempt, shared_memory=shared_memory)
     secrets = [*settings.image_pull_secrets, *(secret.name for secret in template.image_pull_secrets or [])]
     metadata: dict[str, Any] = {"labels": {**(template.labels or {}), **labels(job, attempt=attempt)}}
     if template.annotations:
@@ -63,24 +67,25 @@ def pod_template(
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": settings.termination_grace_seconds,
+            "terminationGracePeriodSeconds": max(settings.termination_grace_seconds, host.grace_seconds if host else 0),
             "securityContext": POD_SECURITY,
             **placement(template, hardware),
             **({"imagePullSecrets": [{"name": name} for name in dict.fromkeys(secrets)]} if secrets else {}),
-            "containers": [_trainer(job, mounts, hardware=hardware, count=count, settings=settings)],
+            "containers": [_trainer(job, mounts, hardware=hardware, sizing=sizing, settings=settings)],
             "volumes": volumes,
         },
     }
 
 
 def _trainer(
-    job: FineTuneJob, mounts: list[dict[str, Any]], *, hardware: Hardware, count: int, settings: TrainerSettings
+    job: FineTuneJob, mounts: list[dict[str, Any]], *, hardware: Hardware, sizing: Sizing, settings: TrainerSettings
 ) -> dict[str, Any]:
     asked = job.spec.resources or ResourcesSpec()
     cpu = settings.cpu if asked.cpu is None else asked.cpu
-    memory = str(settings.memory if asked.memory is None else asked.memory)
+    needed = sizing.host.memory_gib if sizing.host else None
+    memory = at_least(settings.memory, needed) if asked.memory is None else str(asked.memory)
     # Memory is limited to what is asked for: a node that runs out of it kills others too. CPU is not: idle cores help.
-    limits = {"memory": memory, **({hardware.resource: str(count)} if hardware.resource else {})}
+    limits = {"memory": memory, **({hardware.resource: str(sizing.count)} if hardware.resource else {})}
     return {
         "name": TRAINER_CONTAINER,
         "image": job.spec.image or settings.image,

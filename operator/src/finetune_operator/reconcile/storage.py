@@ -14,7 +14,9 @@ def claim_is_ready(draft: Draft) -> bool:
     name = work_claim_name(draft.job.metadata.name)
     claim = next((claim for claim in draft.seen.claims if claim["metadata"]["name"] == name), None)
     if claim is None:
-        draft.create.append(work_claim(draft.job, draft.settings.storage))
+        draft.create.append(
+            work_claim(draft.job, draft.settings.storage, host=draft.sizing.host if draft.sizing else None)
+        )
         return True
     going = bool(claim["metadata"].get("deletionTimestamp"))
     if _is_ours(claim, draft) and not going:

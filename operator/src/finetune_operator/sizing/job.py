@@ -7,9 +7,10 @@ from datetime import date
 
 from finetune_api.job import FineTuneJob
 from finetune_api.schema import Quantity
-from finetune_api.spec.resources import ResourcesSpec
+from finetune_api.spec.resources import CheckpointSpec, ResourcesSpec
 from finetune_api.spec.training import AdapterSpec, TrainingSpec
-from finetune_api.status import Advice, Alternative, Memory, MemoryTerms, Sizing
+from finetune_api.status import Advice, Alternative, Host, Memory, MemoryTerms, Sizing
+from finetune_operator.sizing import defaults, host
 from finetune_operator.sizing.advice import Case, advise
 from finetune_operator.sizing.choice.choose import choose
 from finetune_operator.sizing.choice.option import GIB, Choice, Lost, Option
@@ -20,7 +21,7 @@ from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.hardware import Table
 from finetune_operator.sizing.memory import trained
 from finetune_operator.sizing.quantity import amount
-from finetune_operator.sizing.setup import Engine
+from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import Estimate, price_usd_per_hour
 
 
@@ -68,8 +69,17 @@ def size(
     """
     asked = request(job, model=model, data=data, engine=engine, max_nodes=max_nodes)
     choice = choose(asked, available, table)
-    sizing = _sizing(choice, asked)
+    sizing = _sizing(choice, asked).model_copy(update={"host": _host(job, choice.best.setup)})
     return Sized(sizing, choice, tuple(advise(_case(job, model, data, choice.best, asked, today=today))))
+
+
+def _host(job: FineTuneJob, setup: Setup) -> Host:
+    """What else the pod is given."""
+    checkpoint = job.spec.checkpoint or CheckpointSpec()
+    keep = defaults.CHECKPOINTS_KEPT if checkpoint.keep is None else checkpoint.keep
+    on_hub = job.spec.model.source.startswith("hf://")
+    downloaded = host.model_bytes(setup.architecture) if on_hub else 0
+    return host.in_gib(host.needs(setup, keep=keep, downloaded_bytes=downloaded))
 
 
 def _case(job: FineTuneJob, model: ModelFacts, data: DataFacts, best: Option, asked: Request, *, today: date) -> Case:

@@ -30,3 +30,10 @@ def amount(quantity: str | int) -> Decimal:
     if form[2] is not None:
         return Decimal(form[1]).scaleb(int(form[2]))
     return Decimal(form[1]) * _SUFFIXES[form[3]]
+
+
+def at_least(quantity: str | int, gib: int | None) -> str:
+    """The quantity of bytes as it is written, or so many GiB (2^30 bytes) where these are more."""
+    if gib is None or amount(quantity) >= gib * amount("1Gi"):
+        return str(quantity)
+    return f"{gib}Gi"
