@@ -5,7 +5,7 @@
 Every row of bench/memory_points.csv is put to the model, or is listed with the reason why it cannot be. What is
 compared: the sum of the terms that the row's metric can see (bench.engines.UNSEEN). `as shown` compares the whole of
 totalGiB, whatever the metric. `under` counts rows whose requiredGiB is below the measurement by more than a tenth.
-Rows of one engine stand apart (bench.engines.HOARDED).
+Rows whose engine does what no assumption says stand apart (bench.engines.beyond).
 --measured takes one's own figures as JSON lines, each as bench.measured describes it.
 """
 
@@ -26,7 +26,7 @@ from finetune_operator.sizing.memory import predict
 from finetune_operator.sizing.setup import Setup
 
 UNDER = 0.9
-KNOWN, HELD_OUT, HOARDED = "developed with", "held out", "hoarded by the allocator"
+KNOWN, HELD_OUT, BEYOND = "developed with", "held out", "beyond the assumptions"
 GIB = 2**30
 
 
@@ -130,8 +130,8 @@ def _compared(point: Point, setup: Setup, size: int) -> Compared:
 
 
 def _group(point: Point) -> str:
-    if point.source.startswith(engines.HOARDED):
-        return HOARDED
+    if engines.beyond(point):
+        return BEYOND
     return HELD_OUT if point.held_out else KNOWN
 
 
@@ -156,7 +156,7 @@ def grouped(rows: Sequence[Compared], key: Callable[[Compared], str]) -> dict[st
 def show(report: Report, worst: int) -> Iterable[str]:
     """The report, for people."""
     yield f"{'':34} {'rows':>5} {'median':>8} {'p90':>8} {'as shown':>9} {'under':>6}"
-    for group in (KNOWN, HELD_OUT, HOARDED):
+    for group in (KNOWN, HELD_OUT, BEYOND):
         single = report.single(group)
         if not single:
             continue
@@ -230,7 +230,7 @@ def to_json(report: Report) -> dict[str, Any]:
     return {
         "developedWith": found(report.single(KNOWN)),
         "heldOut": found(report.single(HELD_OUT)),
-        "hoarded": found(report.single(HOARDED)),
+        "beyond": found(report.single(BEYOND)),
         "own": found(report.single("own")),
         "compared": rows(report.compared),
         "fits": rows(report.fits),

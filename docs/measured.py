@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from functools import cache
 
 from bench import points
-from bench.sizing import HELD_OUT, HOARDED, KNOWN, Figures, Report, compare, figures, grouped, ranges
+from bench.engines import beyond
+from bench.sizing import BEYOND, HELD_OUT, KNOWN, Figures, Report, compare, figures, grouped, ranges
 
 ERRORS = ("group", "rows", "median error", "90th percentile", "median, as shown", "under")
 LEFT_OUT = ("reason", "ids")
+APART = ("what the engine does", "rows", "median error")
 
 
 @cache
@@ -20,7 +22,7 @@ def _report() -> Report:
 def errors() -> Iterator[tuple[str, ...]]:
     """Each group of rows, and each method within it."""
     report = _report()
-    for group in (KNOWN, HELD_OUT, HOARDED):
+    for group in (KNOWN, HELD_OUT, BEYOND):
         single = report.single(group)
         yield _row(f"{group}, one GPU", figures(single))
         for method, found in grouped(single, lambda each: each.method).items():
@@ -31,6 +33,13 @@ def errors() -> Iterator[tuple[str, ...]]:
 def _row(name: str, found: Figures) -> tuple[str, ...]:
     shares = (f"{share:.1%}" for share in (found.median, found.p90, found.shown_median))
     return (name, str(found.rows), *shares, f"{found.under} of {found.rows}")
+
+
+def apart() -> Iterator[tuple[str, ...]]:
+    """Why the rows of the last group stand apart."""
+    rows = {str(point.id): point for point in points.read()}
+    for reason, found in grouped(_report().single(BEYOND), lambda each: str(beyond(rows[each.name]))).items():
+        yield reason, str(found.rows), f"{found.median:.1%}"
 
 
 def left_out() -> Iterator[tuple[str, str]]:

@@ -14,6 +14,22 @@ from bench.sizing import HELD_OUT, KNOWN, Compared, figures
 REPORT = sizing.compare(points.read())
 
 
+@pytest.mark.parametrize(
+    ("group", "rows", "median", "p90"),
+    [
+        (KNOWN, 46, 0.07, 0.15),
+        (HELD_OUT, 35, 0.05, 0.16),  # read from their sources afterwards
+    ],
+)
+def test_error_on_one_gpu(group: str, rows: int, median: float, p90: float) -> None:
+    found = figures(REPORT.single(group))
+    assert found.rows == rows
+    assert found.median <= median
+    assert found.p90 <= p90
+    assert found.shown_median <= 0.07, "totalGiB as the user sees it, whatever was measured"
+    assert found.under <= found.rows / 20, "requiredGiB is to be enough"
+
+
 def test_every_row_is_compared_or_has_a_reason() -> None:
     rows = {str(each.id) for each in points.read()}
     compared = [each.name for each in (*REPORT.compared, *REPORT.fits)]
