@@ -283,7 +283,11 @@ def llama_factory(point: Point, shape: Architecture) -> Setup:
 
 
 def unsloth(point: Point, shape: Architecture) -> Setup:
-    """Rows of the longest context: Hugging Face with flash attention, or Unsloth, whose checkpoints are in the host."""
+    """Rows of the longest context: Hugging Face with flash attention, or Unsloth, whose checkpoints are in the host.
+
+    What no assumption says: under Hugging Face PEFT's prepare_model_for_kbit_training left embedding, head and norms in
+    fp32, and with them the residual stream; Unsloth's kernels write gradients over what they came from.
+    """
     own = point.notes.startswith("Unsloth")
     return _setup(
         point,
