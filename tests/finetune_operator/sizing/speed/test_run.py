@@ -131,7 +131,7 @@ def test_a_step_has_the_examples_that_it_must(
 ) -> None:
     setup = replace(LORA, accelerators=accelerators, packed=packed)
     data = DataFacts(rows=rows, tokens=rows * mean)
-    cut = batches(setup, rows=rows, data=data, effective_batch_size=effective)
+    cut = batches(setup, data=data, effective_batch_size=effective)
     assert cut.sequence_tokens <= setup.sequence_length
     assert cut.passes_per_step >= 1
     assert cut.steps_per_epoch >= 1
@@ -167,15 +167,44 @@ def test_a_price_that_is_not_known_is_not_guessed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "rows", "expected"),
+    ("size", "rows", "vocabulary", "expected"),
     [
-        (1_000_000, 1000, (1000, 235_000)),
-        (1_000_000, None, (1000, 235_000)),
-        (10, None, (1, 1)),
-        (0, 0, (0, 0)),
+        (1_000_000, 1000, None, (1000, 238_579)),
+        (1_000_000, 1000, 128_256, (1000, 238_579)),
+        (1_000_000, 1000, 32_000, (1000, 296_530)),
+        (1_000_000, None, None, (1000, 238_579)),
+        (10, None, None, (1, 1)),
+        (0, 0, None, (0, 0)),
     ],
 )
-def test_tokens_from_bytes(size: int, rows: int | None, expected: tuple[int, int]) -> None:
-    found = tokens_from_bytes(size, rows=rows)
+def test_tokens_from_bytes(size: int, rows: int | None, vocabulary: int | None, expected: tuple[int, int]) -> None:
+    found = tokens_from_bytes(size, rows=rows, vocabulary_size=vocabulary)
     assert (found.rows, found.tokens) == expected
     assert found.estimated
+
+
+@given(
+    rows=st.integers(min_value=1, max_value=1_000_000),
+    more=st.integers(min_value=1, max_value=100_000),
+    mean=st.floats(min_value=1, max_value=20_000),
+    length=st.integers(min_value=8, max_value=8192),
+    effective=st.sampled_from([1, 16, 4096]),
+    packed=st.booleans(),
+    epochs=st.floats(min_value=0.01, max_value=10),
+)
+def test_more_data_never_takes_less_time(
+    rows: int, more: int, mean: float, length: int, effective: int, packed: bool, epochs: float
+) -> None:
+    setup = replace(LORA, sequence_length=length, packed=packed)
+
+    def training(count: int) -> Estimate:
+        data = DataFacts(rows=count, tokens=round(count * mean), validation_rows=count // 10)
+        found = run(setup, data, epochs=epochs, effective=effective)
+        assert all(seconds >= 0 for seconds in found.parts.values())
+        assert 0 <= found.utilisation < 1
+        return found
+
+    less, longer = training(rows), training(rows + more)
+    assert longer.steps >= less.steps
+    # rounding: of tokens a row, and of the length of packs
+    assert longer.parts["training"] >= 0.97 * less.parts["training"]

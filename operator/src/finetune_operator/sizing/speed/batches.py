@@ -32,9 +32,9 @@ class Batches:
     steps_per_epoch: int
 
 
-def batches(setup: Setup, *, rows: int, data: DataFacts, effective_batch_size: int) -> Batches:
-    """For `rows` rows of `data.tokens / data.rows` tokens on average."""
-    mean = mean_tokens(data)
+def batches(setup: Setup, *, data: DataFacts, effective_batch_size: int) -> Batches:
+    """Of one epoch of `data`. Raises ValueError: its rows or tokens aren't known."""
+    mean, rows = mean_tokens(data), data.rows or 0
     unit = setup.accelerators * setup.micro_batch_size
     if not setup.packed:
         per_step = max(unit, effective_batch_size)

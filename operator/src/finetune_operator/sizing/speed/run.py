@@ -69,7 +69,10 @@ def estimate(
     """
     if not data.rows or not data.tokens:
         return None
-    cut = batches(setup, rows=data.rows, data=data, effective_batch_size=effective_batch_size)
+    # tokens that were estimated aren't cut yet
+    tokens = min(data.tokens, data.rows * setup.sequence_length)
+    data = replace(data, tokens=tokens)
+    cut = batches(setup, data=data, effective_batch_size=effective_batch_size)
     computed = replace(setup, sequence_length=cut.sequence_tokens)
     example = min(mean_tokens(data), cut.sequence_tokens)
     one = step(computed, hardware, nodes=nodes, accumulation=cut.passes_per_step, example_tokens=example)
@@ -83,12 +86,12 @@ def estimate(
     training = steps * one.seconds
     evaluations = math.ceil(done - 1e-9) + 1
     passes = _validation_tokens(data) / _tokens_per_pass(setup, cut, mean_tokens(data))
-    trained = round(data.tokens * min(done, epochs))
+    trained = round(tokens * min(done, epochs))
     checkpoint = _checkpoint_bytes(setup) / _volume()
     parts = {
         "start": START,
         "load": _model_bytes(setup) / _volume(),
-        "prepare": (data.tokens + _validation_tokens(data)) / TOKENISING,
+        "prepare": (tokens + _validation_tokens(data)) / TOKENISING,
         "training": training,
         "evaluation": evaluations * math.ceil(passes) * ahead,
         "checkpoints": (1 + training // checkpoint_seconds) * checkpoint,
