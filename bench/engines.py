@@ -200,7 +200,8 @@ def torchtune(point: Point, shape: Architecture) -> Setup:
         targets = ("q_proj", "v_proj")
     elif "q,k,v,o" in point.targets:
         targets = LLAMA_ALL
-    compiled = "compile" in words or (flags and "+packed" not in words)
+    # then utils.wrap_compile took the model alone, and the loss, eager and over all logits, is the peak
+    compiled = "@0217d44" not in point.source and ("compile" in words or (flags and "+packed" not in words))
     return _setup(
         point,
         shape,
