@@ -86,12 +86,17 @@ def test_catalogue_is_as_transformers_builds_it(entry: Any) -> None:
 def _compare(model_type: str, keys: Mapping[str, Any]) -> None:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    layers = {"num_hidden_layers": 4} if model_type not in ("bloom", "gpt_neo") else {}
+    # an odd number, so that every second, third, fourth and sixth layer are told apart
+    layers = {"num_hidden_layers": 11} if model_type not in ("bloom", "gpt_neo") else {}
     given = {**layers, **NEEDED.get(model_type, {}), **keys}
-    # what transformers would save, and so what a Hub repository holds
+    # what transformers would save, and so what a new repository on the Hub holds
     saved = CONFIG_MAPPING[model_type](**given).to_dict()
     saved.pop("architectures", None)
     _agree(from_config(saved), model_type, given)
+    # those of before layer_types say it by a pattern, or not at all
+    unsaid = {"layer_types", "mlp_layer_types"} - given.keys()
+    old = {key: value for key, value in saved.items() if key not in unsaid} | given
+    assert from_config(old) == from_config(saved)
 
 
 def _agree(ours: Architecture, model_type: str, keys: Mapping[str, Any]) -> None:

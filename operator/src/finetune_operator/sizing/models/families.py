@@ -333,7 +333,7 @@ FAMILIES: Mapping[str, Family] = {
         gated(bias=stated("mlp_bias")),
         head_dim=head_dim(128),
     ),
-    "smollm3": replace(_LLAMA, tied=True, key_value_heads=stated_or_as_many, window=window.by_type),
+    "smollm3": replace(_LLAMA, tied=True, key_value_heads=stated_or_as_many, window=window.without_positions),
     "stablelm": Family(
         split(bias=stated("use_qkv_bias"), out_bias=never),
         gated(),

@@ -62,8 +62,22 @@ def all_but_every(every: int, default: int, *, key: str = "sliding_window_patter
 
 
 def by_type(keys: Keys, layers: int) -> tuple[int | None, int]:
-    """layer_types, else no layer."""
-    return _window(keys, None, _sliding(keys, layers, 0))
+    """layer_types, else every layer, where sliding_window is a number (Ministral)."""
+    return _window(keys, 4096, _sliding(keys, layers, layers))
+
+
+def without_positions(keys: Keys, layers: int) -> tuple[int | None, int]:
+    """layer_types, else where use_sliding_window says so the layers without rotary positions (SmolLM3).
+
+    Those are the zeros of no_rope_layers; without it, every so many.
+    """
+    flags = keys.values.get("no_rope_layers")
+    if isinstance(flags, list) and len(flags) >= layers:
+        bare = flags[:layers].count(0)
+    else:
+        bare = layers // keys.count("no_rope_layer_interval", 4)
+    used = keys.flag("use_sliding_window", False)
+    return _window(keys, None, _sliding(keys, layers, bare if used else 0))
 
 
 def local(keys: Keys, layers: int) -> tuple[int | None, int]:
