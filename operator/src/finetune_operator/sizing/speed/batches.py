@@ -24,7 +24,7 @@ class Batches:
     """What an epoch is cut into."""
 
     passes_per_step: float
-    """Forward passes of each accelerator per optimizer step."""
+    """Forward passes of each accelerator per optimizer step, on average: an epoch's last step may have fewer."""
     sequence_tokens: int
     """Of a sequence as it is computed, padding included."""
     examples_per_step: float
@@ -38,20 +38,22 @@ def batches(setup: Setup, *, data: DataFacts, effective_batch_size: int) -> Batc
     unit = setup.accelerators * setup.micro_batch_size
     if not setup.packed:
         per_step = max(unit, effective_batch_size)
-        return Batches(
-            passes_per_step=per_step / unit,
-            sequence_tokens=padded_tokens(data, micro_batch=setup.micro_batch_size, limit=setup.sequence_length),
-            examples_per_step=per_step,
-            steps_per_epoch=math.ceil(rows / per_step),
-        )
+        length = padded_tokens(data, micro_batch=setup.micro_batch_size, limit=setup.sequence_length)
+        return _cut(sequences=rows, per_step=per_step, unit=unit, tokens=length, examples_per_step=per_step)
     full_packs = max(1.0, rows * mean / (setup.sequence_length * FULL))
-    packs_per_step = unit * max(1, math.ceil(effective_batch_size * full_packs / rows / unit - 1e-9))
-    packs = min(float(rows), max(1.0, rows * packs_per_step / effective_batch_size))
+    per_step = unit * max(1, math.ceil(effective_batch_size * full_packs / rows / unit - 1e-9))
+    packs = min(float(rows), max(full_packs, rows * per_step / effective_batch_size))
+    length = min(setup.sequence_length, math.ceil(rows * mean / packs / FULL))
+    return _cut(sequences=packs, per_step=per_step, unit=unit, tokens=length, examples_per_step=rows * per_step / packs)
+
+
+def _cut(*, sequences: float, per_step: int, unit: int, tokens: int, examples_per_step: float) -> Batches:
+    steps = math.ceil(sequences / per_step)
     return Batches(
-        passes_per_step=packs_per_step / unit,
-        sequence_tokens=min(setup.sequence_length, math.ceil(rows * mean / packs / FULL)),
-        examples_per_step=rows * packs_per_step / packs,
-        steps_per_epoch=math.ceil(packs / packs_per_step),
+        passes_per_step=max(steps, math.ceil(sequences / unit)) / steps,
+        sequence_tokens=tokens,
+        examples_per_step=examples_per_step,
+        steps_per_epoch=steps,
     )
 
 
