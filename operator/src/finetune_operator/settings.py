@@ -30,6 +30,15 @@ class TrainerSettings(Schema):
     """Time that a trainer has to write a checkpoint after SIGTERM."""
 
 
+class InspectSettings(Schema):
+    """The pod that reads model and data before a job is sized."""
+
+    cpu: Quantity = "500m"
+    """CPU request of the pod that reads a job's inputs; it may use more."""
+    memory: Quantity = "2Gi"
+    """Memory request and limit of that pod."""
+
+
 class StorageSettings(Schema):
     """The work volume, where a job doesn't say."""
 
@@ -75,6 +84,8 @@ class Settings(Schema):
     """File with rows of the hardware table, over those that the operator knows; it is read again when it changes."""
     trainer: TrainerSettings = TrainerSettings()
     """Training pods."""
+    inspect: InspectSettings = InspectSettings()
+    """Pods that read a job's inputs before it is sized."""
     storage: StorageSettings = StorageSettings()
     """Work volumes."""
     limits: LimitSettings = LimitSettings()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from finetune_api.job import FineTuneJob
 from finetune_api.names import (
@@ -12,6 +13,7 @@ from finetune_api.names import (
     SOURCES_DIR,
     WORK_DIR,
     attempt_name,
+    inspect_name,
     work_claim_name,
 )
 from finetune_api.schema import Quantity
@@ -28,24 +30,47 @@ class Mount:
     read_only: bool
 
 
-def pod_volumes(
-    job: FineTuneJob, *, attempt: int, shared_memory: Quantity
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+class Volumes(NamedTuple):
     """The pod's `volumes` and the container's `volumeMounts`."""
-    extra = (job.spec.pod_template.volumes if job.spec.pod_template else None) or []
-    volumes: list[dict[str, Any]] = [
-        {"name": "config", "configMap": {"name": attempt_name(job.metadata.name, attempt)}},
-        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(shared_memory)}},
-        {"name": "tmp", "emptyDir": {}},
-    ]
-    mounts: list[dict[str, Any]] = [
-        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-        {"name": "shm", "mountPath": "/dev/shm"},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    claim_volumes, claim_mounts = _claims(
-        [*_job_mounts(job), *(mount for volume in extra if (mount := _extra_claim(volume)) is not None)]
-    )
+
+    volumes: list[dict[str, Any]]
+    mounts: list[dict[str, Any]]
+
+
+def pod_volumes(job: FineTuneJob, *, attempt: int, shared_memory: Quantity) -> Volumes:
+    """Of an attempt's pod."""
+    mounts = [Mount(work_claim_name(job.metadata.name), WORK_DIR, read_only=False)]
+    mounts += [*_sources(job), *_destinations(job)]
+    own = {
+        "shm": ("/dev/shm", {"medium": "Memory", "sizeLimit": str(shared_memory)}),
+        "tmp": ("/tmp", {}),
+    }
+    extra = _extras(job)
+    claims = [mount for volume in extra if (mount := _extra_claim(volume)) is not None]
+    return _all(attempt_name(job.metadata.name, attempt), own, [*mounts, *claims], extra)
+
+
+def inspect_volumes(job: FineTuneJob) -> Volumes:
+    """Of the pod that reads the inputs: no claim can be written to, and its work directory goes with it.
+
+    The job's own claim is not among them: one that waits for its first pod would be made where this one happens to be.
+    """
+    own: dict[str, tuple[str, dict[str, str]]] = {"work": (WORK_DIR, {}), "tmp": ("/tmp", {})}
+    extra = _extras(job)
+    claims = [mount for volume in extra if (mount := _extra_claim(volume)) is not None]
+    mounts = [replace(mount, read_only=True) for mount in (*_sources(job), *claims)]
+    return _all(inspect_name(job.metadata.name), own, mounts, extra)
+
+
+def _all(
+    config_map: str, own: Mapping[str, tuple[str, dict[str, str]]], claims: list[Mount], extra: Sequence[Volume]
+) -> Volumes:
+    volumes: list[dict[str, Any]] = [{"name": "config", "configMap": {"name": config_map}}]
+    mounts: list[dict[str, Any]] = [{"name": "config", "mountPath": CONFIG_DIR, "readOnly": True}]
+    for name, (path, empty_dir) in own.items():
+        volumes.append({"name": name, "emptyDir": empty_dir})
+        mounts.append({"name": name, "mountPath": path})
+    claim_volumes, claim_mounts = _claims(claims)
     volumes += claim_volumes
     mounts += claim_mounts
     for volume in extra:
@@ -55,12 +80,11 @@ def pod_volumes(
             name = f"user-{volume.name}"
             volumes.append({"name": name, **source})
             mounts.append({"name": name, "mountPath": volume.mount_path, **_read_only("emptyDir" not in source)})
-    return volumes, mounts
+    return Volumes(volumes, mounts)
 
 
-def _job_mounts(job: FineTuneJob) -> list[Mount]:
-    """Work volume, sources and destinations."""
-    mounts = [Mount(work_claim_name(job.metadata.name), WORK_DIR, read_only=False)]
+def _sources(job: FineTuneJob) -> list[Mount]:
+    mounts: list[Mount] = []
     validation = job.spec.dataset.validation
     uris = [job.spec.model.source, job.spec.dataset.train.source, validation.source if validation else None]
     for uri in uris:
@@ -69,18 +93,23 @@ def _job_mounts(job: FineTuneJob) -> list[Mount]:
             mount = Mount(source.name, f"{SOURCES_DIR}/{source.name}", read_only=True)
             if mount not in mounts:
                 mounts.append(mount)
-    destinations = (job.spec.output.destinations if job.spec.output else None) or []
-    for index, destination in enumerate(destinations):
-        if destination.pvc is not None:
-            mounts.append(Mount(destination.pvc.claim_name, f"{DESTINATIONS_DIR}/{index}", read_only=False))
     return mounts
+
+
+def _destinations(job: FineTuneJob) -> list[Mount]:
+    destinations = (job.spec.output.destinations if job.spec.output else None) or []
+    return [
+        Mount(destination.pvc.claim_name, f"{DESTINATIONS_DIR}/{index}", read_only=False)
+        for index, destination in enumerate(destinations)
+        if destination.pvc is not None
+    ]
 
 
 def _claims(mounts: list[Mount]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     names: dict[str, str] = {}
     for mount in mounts:
         # Claims may have names that a volume may not.
-        names.setdefault(mount.claim, f"claim-{len(names)}" if names else "work")
+        names.setdefault(mount.claim, "work" if mount.path == WORK_DIR else f"claim-{len(names)}")
     volumes = [
         {
             "name": name,
@@ -93,6 +122,10 @@ def _claims(mounts: list[Mount]) -> tuple[list[dict[str, Any]], list[dict[str, A
         for claim, name in names.items()
     ]
     return volumes, [{"name": names[m.claim], "mountPath": m.path, **_read_only(m.read_only)} for m in mounts]
+
+
+def _extras(job: FineTuneJob) -> Sequence[Volume]:
+    return (job.spec.pod_template.volumes if job.spec.pod_template else None) or ()
 
 
 def _extra_claim(volume: Volume) -> Mount | None:
