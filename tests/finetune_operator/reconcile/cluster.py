@@ -19,7 +19,7 @@ from finetune_api.status import Progress
 from finetune_operator.reconcile import reconcile
 from finetune_operator.reconcile.plan import Observed, Plan
 from finetune_operator.settings import Settings
-from tests.finetune_operator.reconcile.objects import START, finetune_job, stamp
+from tests.finetune_operator.reconcile.objects import INSPECTION, START, finetune_job, stamp
 
 Thing = dict[str, Any]
 TERMINAL = ("Succeeded", "Failed")
@@ -108,10 +108,10 @@ class Cluster:
     def _create(self, manifest: Any) -> None:
         key = (manifest["kind"], manifest["metadata"]["name"])
         assert key not in self.children, f"{key} was created twice"
-        if manifest["kind"] == "Job":
+        if manifest["kind"] == "Job" and trains(manifest):
             alive = [job for job in self.live_jobs() if job["metadata"]["ownerReferences"][0]["uid"] == self._uid()]
-            assert not alive, "two live attempts"
-            assert not self.live_pods(), "a pod of the last attempt is still alive"
+            assert not alive, "two live attempts, or one while the inputs are read"
+            assert not [pod for pod in self.live_pods() if trains(pod)], "a pod of the last attempt is still alive"
         thing = json.loads(json.dumps(manifest))
         thing["metadata"] |= {"uid": self._new("uid"), "creationTimestamp": stamp(self.now)}
         thing.setdefault("status", {})
@@ -176,9 +176,13 @@ class Cluster:
         for job in list(self.live_jobs()):
             pods = self._pods_of(job)
             failed = [pod for pod in pods if pod["status"]["phase"] == "Failed" and not _ignored(pod)]
+            if not trains(job):
+                failed = self._final(job, pods)
             alive = [pod for pod in pods if pod["status"]["phase"] not in TERMINAL]
             if any(pod["status"]["phase"] == "Succeeded" for pod in pods):
                 self._finish(job, "Complete", "", "")
+            elif _finished(job):
+                pass
             elif failed and not failed[0]["status"].get("containerStatuses"):
                 self._finish(job, "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
             elif failed:
@@ -205,6 +209,16 @@ class Cluster:
             if child["metadata"].get("deletionTimestamp"):
                 self.delete(kind, name)
 
+    def _final(self, job: Thing, pods: list[Thing]) -> list[Thing]:
+        """The pod that ends a Job which makes its pods anew: the first that no policy forgives, or one too many."""
+        ended = [pod for pod in pods if pod["status"]["phase"] == "Failed"]
+        counted = job.setdefault("counted", [])
+        counted += [pod["metadata"]["name"] for pod in ended if pod["metadata"]["name"] not in counted]
+        policy = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+        if len(counted) > job["spec"]["backoffLimit"]:
+            self._finish(job, "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+        return [pod for pod in ended if _code(pod) in policy]
+
     def run_kubelet(self) -> None:
         """Every pod goes one step further: scheduled, then started; what is to stop stops with a checkpoint."""
         for pod in self.live_pods():
@@ -224,7 +238,7 @@ class Cluster:
 
     def train(self, steps: int = 30) -> None:
         """The running trainer goes on, and somebody asks it how far it is."""
-        for pod in self.running_pods():
+        for pod in [pod for pod in self.running_pods() if trains(pod)]:
             pod["step"] = min(_step(pod) + steps, STEPS)
             self.progress = Progress(
                 stage="Training",
@@ -252,7 +266,7 @@ class Cluster:
         code = EXIT_CODES[outcome] if outcome is not None else code or 0
         state = pod["status"].get("containerStatuses", [{"state": {}}])[0]["state"]
         step = STEPS if outcome is Outcome.SUCCEEDED else _step(pod)
-        if outcome in (Outcome.SUCCEEDED, Outcome.INTERRUPTED) and "running" in state:
+        if outcome in (Outcome.SUCCEEDED, Outcome.INTERRUPTED) and "running" in state and trains(pod):
             self._save(step)
         message = self._result(pod, outcome, step) if outcome is not None and "running" in state else ""
         pod["status"]["phase"] = "Succeeded" if code == 0 else "Failed"
@@ -270,7 +284,7 @@ class Cluster:
             self.control_jobs()
             self.run_kubelet()
             self.reconcile()
-            if any(_step(pod) >= STEPS for pod in self.running_pods()):
+            if any(_step(pod) >= STEPS or not trains(pod) for pod in self.running_pods()):
                 self.end_trainer(Outcome.SUCCEEDED)
             self.train(50)
             self.wait(max(2.0, min(plan.after.total_seconds() if plan.after else 2.0, 700)))
@@ -330,7 +344,11 @@ class Cluster:
         }
         if pod["from"]:
             result["resumedFromStep"] = pod["from"]
-        if outcome is Outcome.SUCCEEDED:
+        if not trains(pod):
+            del result["step"]
+            if outcome is Outcome.SUCCEEDED:
+                result |= {"inspection": INSPECTION, "resolved": {"modelRevision": "c0ffee"}}
+        elif outcome is Outcome.SUCCEEDED:
             uri = "pvc://invoices-work/output"
             result["outputs"] = [{"kind": "adapter", "uri": uri, "digest": "sha256:00", "sizeBytes": 7}]
             result["metrics"] = {"trainLoss": 0.5}
@@ -374,6 +392,11 @@ class Cluster:
 def has_writes(plan: Plan) -> bool:
     """Whether a plan asks for anything to be written."""
     return bool(plan.create or plan.patch or plan.status is not None or plan.events or plan.delete or plan.delete_job)
+
+
+def trains(thing: Thing) -> bool:
+    """Whether a Job or pod is one of an attempt; else it reads the inputs."""
+    return ATTEMPT_LABEL in thing["metadata"]["labels"]
 
 
 def attempt_number(pod: Thing) -> int:

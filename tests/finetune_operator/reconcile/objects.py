@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -22,8 +23,28 @@ def merged(base: Any, changes: Any) -> Any:
     return {k: v for k, v in whole.items() if v is not None}
 
 
+INSPECTION = {
+    "model": json.dumps({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 400}),
+    "rows": 95,
+    "tokens": 9500,
+    "trainedTokens": 2000,
+    "lostTokens": 0,
+    "longestTokens": 300,
+    "p99Tokens": 250,
+    "maxSequenceLength": 2048,
+    "estimated": False,
+}
+"""What the inspect pod says of the inputs."""
+
+
 def finetune_job(name: str = "invoices", *, uid: str = "uid-1", **spec: Any) -> dict[str, Any]:
-    """The shortest useful job, with changes merged into its spec, as the API server gives it after its creation."""
+    """The shortest useful job, with changes merged into its spec, when its inputs have been read."""
+    job = new_job(name, uid=uid, **spec)
+    return {**job, "status": {**job["status"], "inspection": INSPECTION}}
+
+
+def new_job(name: str = "invoices", *, uid: str = "uid-1", **spec: Any) -> dict[str, Any]:
+    """The same as the API server gives it after its creation."""
     shortest = {
         "model": {"source": "hf://org/model"},
         "method": "lora",

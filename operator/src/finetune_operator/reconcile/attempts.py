@@ -9,7 +9,7 @@ from finetune_api.status import Attempt, Sizing
 from finetune_operator.children.config_map import config_map
 from finetune_operator.children.job import attempt_job
 from finetune_operator.reconcile import retry
-from finetune_operator.reconcile.draft import Draft, Step, is_child, label
+from finetune_operator.reconcile.draft import Draft, Step, attempt_of, is_child, label
 from finetune_operator.reconcile.ended import job_end
 from finetune_operator.reconcile.follow import end_unseen, live_pods
 from finetune_operator.reconcile.plan import Object
@@ -152,7 +152,7 @@ def _left_by_another(draft: Draft, number: int) -> str | None:
             if child["metadata"]["name"] == name and not ours:
                 return f"{kind} {name}"
     for pod in draft.seen.pods:
-        if label(pod, JOB_UID_LABEL) != draft.job.metadata.uid and is_live(pod):
+        if label(pod, JOB_UID_LABEL) != draft.job.metadata.uid and is_live(pod) and attempt_of(pod) is not None:
             return f"pod {pod['metadata']['name']}"
     return None
 
@@ -163,7 +163,8 @@ def _busy(draft: Draft) -> str | None:
         if job_end(child) is None:
             return f"Job {child['metadata']['name']}"
     for pod in live_pods(draft):
-        return f"pod {pod['metadata']['name']}"
+        if attempt_of(pod) is not None:
+            return f"pod {pod['metadata']['name']}"
     return None
 
 

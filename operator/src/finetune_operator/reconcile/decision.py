@@ -14,6 +14,7 @@ from finetune_operator.reconcile.deadlines import active_deadline
 from finetune_operator.reconcile.draft import Draft, Step
 from finetune_operator.reconcile.finished import finished, over
 from finetune_operator.reconcile.follow import follow
+from finetune_operator.reconcile.inspect import inspect
 from finetune_operator.reconcile.plan import Observed, Plan
 from finetune_operator.reconcile.rivals import rivals
 from finetune_operator.reconcile.size import size
@@ -24,7 +25,7 @@ from finetune_operator.reconcile.validate import explain, validate, without_spec
 from finetune_operator.settings import Settings
 
 # The first policy that is done with the job ends the decision.
-STORY = (finished, validate, rivals, size, adopt, follow, conclude, active_deadline, suspend, start)
+STORY = (finished, validate, rivals, inspect, size, adopt, follow, conclude, active_deadline, suspend, start)
 
 
 def reconcile(seen: Observed, *, now: datetime, settings: Settings) -> Plan:

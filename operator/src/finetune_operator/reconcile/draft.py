@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from finetune_api.inspection import Inspection
 from finetune_api.job import FineTuneJob
-from finetune_api.names import ATTEMPT_LABEL, JOB_UID_LABEL, attempt_name
+from finetune_api.names import ATTEMPT_LABEL, JOB_UID_LABEL, attempt_name, inspect_name
 from finetune_api.status import (
     Advice,
     Attempt,
@@ -46,6 +47,7 @@ class Draft:
     settings: Settings
     conditions: Conditions
     phase: Phase
+    inspection: Inspection | None = None
     sizing: Sizing | None = None
     progress: Progress | None = None
     attempts: list[Attempt] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Draft:
             settings=settings,
             conditions=Conditions(before.conditions or (), generation=job.metadata.generation, now=now),
             phase=before.phase or "Pending",
+            inspection=before.inspection,
             sizing=before.sizing,
             progress=before.progress,
             attempts=list(before.attempts or ()),
@@ -121,8 +124,20 @@ class Draft:
         mine = [child for child in self.seen.jobs if is_child(child, self.job)]
         return {number: child for child in mine if (number := attempt_of(child)) is not None}
 
+    def inspect_job(self) -> Object | None:
+        """The Job that reads the inputs, unless it is being deleted."""
+        name = inspect_name(self.job.metadata.name)
+        mine = (child for child in self.seen.jobs if is_child(child, self.job) and child["metadata"]["name"] == name)
+        return next((child for child in mine if not child["metadata"].get("deletionTimestamp")), None)
+
+    def inspect_pods(self) -> list[Object]:
+        """Pods of the Job that reads the inputs, oldest first. Only those of the one that is there now."""
+        child = self.inspect_job()
+        uid = child["metadata"]["uid"] if child is not None else None
+        return [pod for pod in self.pods() if attempt_of(pod) is None and uid in owners(pod)]
+
     def pods(self) -> list[Object]:
-        """This job's pods, oldest first."""
+        """This job's pods, oldest first: of all attempts, and of the Job that reads the inputs."""
         mine = [pod for pod in self.seen.pods if label(pod, JOB_UID_LABEL) == self.job.metadata.uid]
         return sorted(
             mine, key=lambda pod: (str(pod["metadata"].get("creationTimestamp", "")), pod["metadata"]["name"])
@@ -169,6 +184,7 @@ class Draft:
             observed_generation=self.job.metadata.generation,
             phase=self.phase,
             conditions=self.conditions.all(),
+            inspection=self.inspection,
             sizing=self.sizing,
             progress=at_rest(self.progress) if self.phase in RESTING else self.progress,
             display=display(self.phase, self.progress, self.cost, self.sizing),
@@ -195,6 +211,11 @@ def attempt_of(child: Object) -> int | None:
     """The attempt that a child is labelled with."""
     number = label(child, ATTEMPT_LABEL)
     return int(number) if number is not None and number.isdigit() else None
+
+
+def owners(child: Object) -> list[str]:
+    """UIDs of what owns it."""
+    return [str(owner.get("uid")) for owner in child["metadata"].get("ownerReferences") or ()]
 
 
 def is_child(child: Object, job: FineTuneJob) -> bool:

@@ -41,3 +41,6 @@ def remove_unfinished_jobs(draft: Draft) -> None:
     for number, child in draft.child_jobs().items():
         if (number in over or draft.phase in TERMINAL_PHASES) and job_end(child) is None:
             draft.remove("Job", child)
+    inspecting = draft.inspect_job()
+    if draft.phase in TERMINAL_PHASES and inspecting is not None and job_end(inspecting) is None:
+        draft.remove("Job", inspecting)

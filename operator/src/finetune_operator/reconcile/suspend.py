@@ -34,7 +34,7 @@ def suspend(draft: Draft) -> Step:
 
 def _patch(draft: Draft, wanted: bool) -> None:
     attempt = draft.live
-    child = draft.child_jobs().get(attempt.number) if attempt is not None else None
+    child = draft.child_jobs().get(attempt.number) if attempt is not None else draft.inspect_job()
     if child is None or job_end(child) is not None or bool(child["spec"].get("suspend")) is wanted:
         return
     metadata = child["metadata"]

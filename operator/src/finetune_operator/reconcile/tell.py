@@ -24,6 +24,7 @@ _QUIET = frozenset(
         "Scheduling",
         "Starting",
         "Training",
+        "Inspecting",
         "Suspended",
         "BackOff",
         "EarlierAttempt",
@@ -45,7 +46,7 @@ def tell(draft: Draft) -> None:
         draft.tell(Event("Normal", draft.phase, sentence, about=about))
     if draft.phase in ("Failed", "Succeeded"):
         return
-    for kind in (Type.ADMITTED, Type.TRAINED):
+    for kind in (Type.SIZED, Type.ADMITTED, Type.TRAINED):
         now, before = draft.conditions.of(kind), draft.conditions.before(kind)
         news = before is None or before.reason != now.reason
         if now.status == "False" and now.message and now.reason not in _QUIET and news and not _retried(draft, kind):

@@ -31,26 +31,39 @@ def creating(draft: Draft, state: Creating) -> End | None:
     """A node, and nothing wrong so far. Past the start deadline it is the end of the attempt."""
     _on_node(draft, state.node)
     draft.conditions.set(Type.TRAINED, False, "Starting", f"the container is being created on {state.node}")
+    return not_started(draft, state)
+
+
+def refused(draft: Draft, state: Refused) -> End | None:
+    """A node, and the kubelet says why the container does not start. Past the start deadline the GPU is given back."""
+    _on_node(draft, state.node)
+    reason = reason_of(state)
+    message = first_said(draft, Type.TRAINED, reason, state.message)
+    draft.conditions.set(Type.TRAINED, False, reason, message)
+    return not_started(draft, state, said=message)
+
+
+def reason_of(state: Refused) -> str:
+    """The kubelet's own word, and one for all that can be wrong with an image."""
+    return IMAGE_PULL if state.image else state.reason
+
+
+def not_started(draft: Draft, state: Creating | Refused, *, said: str = "") -> End | None:
+    """The end of a pod whose container has not started within the start deadline; `said`: why, in the kubelet's words.
+
+    None: there is time left, and the job is looked at again when there is none.
+    """
     if not _too_late(draft, state.since):
         return None
+    if isinstance(state, Refused):
+        cause = Cause.IMAGE_PULL if state.image else Cause.START_TIMEOUT
+        return End(cause, said, state.reason, finished=draft.now)
     return End(
         Cause.START_TIMEOUT,
         f"the container on node {state.node} has not started within {_deadline(draft).total_seconds():.0f} s: look "
         "for a Secret, ConfigMap or claim that does not exist (kubectl get events), or for a slow image pull",
         finished=draft.now,
     )
-
-
-def refused(draft: Draft, state: Refused) -> End | None:
-    """A node, and the kubelet says why the container does not start. Past the start deadline the GPU is given back."""
-    _on_node(draft, state.node)
-    reason = IMAGE_PULL if state.image else state.reason
-    draft.conditions.set(Type.TRAINED, False, reason, _first_said(draft, reason, state.message))
-    if not _too_late(draft, state.since):
-        return None
-    cause = Cause.IMAGE_PULL if state.image else Cause.START_TIMEOUT
-    message = draft.conditions.of(Type.TRAINED).message
-    return End(cause, message, state.reason, finished=draft.now)
 
 
 def stopping(draft: Draft, state: Running) -> None:
@@ -98,7 +111,7 @@ def _too_late(draft: Draft, since: datetime | None) -> bool:
     return False
 
 
-def _first_said(draft: Draft, reason: str, message: str) -> str:
+def first_said(draft: Draft, kind: Type, reason: str, message: str) -> str:
     """The kubelet alternates between an error and its back-off, whose numbers change: the first sentence stays."""
-    before = draft.conditions.before(Type.TRAINED)
+    before = draft.conditions.before(kind)
     return before.message if before is not None and before.reason == reason and before.message else message
