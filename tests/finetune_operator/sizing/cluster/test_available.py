@@ -27,6 +27,12 @@ from tests.finetune_operator.sizing.cluster.objects import (
 
 TAINT = {"key": "dedicated", "value": "team-b", "effect": "NoSchedule"}
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+SLICED = node(
+    product="NVIDIA-A100-SXM4-40GB",
+    gpus=7,
+    labels={"nvidia.com/mig-2g.10gb.product": "NVIDIA-A100-SXM4-40GB-MIG-2g.10gb"},
+    allocatable={"nvidia.com/mig-2g.10gb": "3"},
+)
 FREE, APPEARS, TAKEN, NEVER = Availability
 
 
@@ -82,6 +88,9 @@ def counts(found: Available) -> dict[str, list[tuple[int, int]]]:
             {"nodeSelector": {"zone": "b"}},
             {"L4": [(8, 8)]},
         ),
+        # slices of a GPU: in MIG's mixed strategy beside whole ones, in its single one under their name
+        ([SLICED], {}, {"A100-40GB": [(7, 4)], "A100-40GB-MIG-2g.10gb": [(3, 3)]}),
+        ([node(product="NVIDIA-A100-SXM4-40GB-MIG-2g.10gb")], {}, {"A100-40GB-MIG-2g.10gb-single": [(8, 5)]}),
         ([node(product=None)], {}, {"nvidia-gpu": [(8, 5)]}),
         ([node(product="NVIDIA-Z9000")], {}, {"nvidia-gpu": [(8, 5)]}),
     ],

@@ -8,6 +8,7 @@ from finetune_operator.sizing.choice import rank
 from finetune_operator.sizing.choice.arithmetic import MODELS, Arithmetic
 from finetune_operator.sizing.choice.contradictions import check
 from finetune_operator.sizing.choice.eligible import eligible
+from finetune_operator.sizing.choice.instead import Suggestions
 from finetune_operator.sizing.choice.lost import lost
 from finetune_operator.sizing.choice.option import Choice, Option
 from finetune_operator.sizing.choice.refusal import Refusal
@@ -39,7 +40,8 @@ def choose(request: Request, there: Available, table: Table, arithmetic: Arithme
             best = rank.best(viable, priced=priced)
             notes = (*lot.notes, *_notes(request, best, viable, priced=priced))
             return Choice(best, lost(best, options, priced=priced), notes)
-    raise Refusal(request, lot.offers, there, table, arithmetic).error(options)
+    suggestions = Suggestions(request, lot.offers, there, table, arithmetic)
+    raise Refusal(suggestions, lot.objections).error(options)
 
 
 def _nodes(request: Request) -> Sequence[int]:

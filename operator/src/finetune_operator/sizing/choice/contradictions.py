@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finetune_operator.sizing.batch import largest_divisor
 from finetune_operator.sizing.choice.error import SizingError
-from finetune_operator.sizing.choice.request import Request
+from finetune_operator.sizing.choice.request import Request, shardable
 
 
 def check(request: Request) -> None:
@@ -21,6 +21,11 @@ def check(request: Request) -> None:
         )
     if training.precision == "fp32" and training.attention in ("flashAttention2", "flashAttention3"):
         raise SizingError(f"spec.training.attention: {training.attention} needs half precision; leave precision out")
+    if training.sharding == "fsdp" and not shardable(training.optimizer):
+        raise SizingError(
+            f"spec.training.optimizer: {training.optimizer} is bitsandbytes', which can't update weights that are "
+            "sharded; use adamw, or training.sharding: ddp"
+        )
     nodes = resources.nodes or 1
     if nodes > request.max_nodes:
         raise SizingError(f"spec.resources.nodes: at most {request.max_nodes} can be used; lower it")
@@ -32,7 +37,8 @@ def check(request: Request) -> None:
             f"spec.training.sharding: none is for one accelerator, and {accelerators} are asked for; "
             "use ddp or fsdp, or leave it out"
         )
-    if accelerators == 1 and training.sharding in ("ddp", "fsdp"):
+    alone = resources.count * (resources.nodes or request.max_nodes) == 1
+    if alone and training.sharding in ("ddp", "fsdp"):
         raise SizingError(
             f"spec.training.sharding: {training.sharding} is for several accelerators, and 1 is asked for; leave it out"
         )

@@ -82,8 +82,7 @@ def _of_kind(request: Request, row: Hardware, there: Available, notes: tuple[str
     if count is not None and count > 1 and is_slice(row):
         raise SizingError(f"spec.resources.count: {row.name} is a slice of a GPU, and a process sees only one; use 1")
     if row.resource is None:
-        if count is not None and count > 1:
-            raise SizingError(f"spec.resources.count: {count} means accelerators, and a CPU run has none; remove it")
+        _refuse_for_cpu(request)
         return Eligible((Offer(row),), notes)
     offers = tuple(offer for offer in there.offers if offer.hardware.name == row.name)
     if offers:
@@ -93,6 +92,17 @@ def _of_kind(request: Request, row: Hardware, there: Available, notes: tuple[str
     # a pool that has been scaled to nothing shows no node, so a kind that is named is taken at its word
     unseen = replace(Offer(row), appears=Appears(per_node=row.per_node, promised=False))
     return Eligible((unseen,), (*notes, f"no node has {row.name}; the job waits until one does"))
+
+
+def _refuse_for_cpu(request: Request) -> None:
+    resources, sharding = request.resources, request.training.sharding
+    for field, value, most in (("count", resources.count, 1), ("nodes", resources.nodes, 1)):
+        if value is not None and value > most:
+            raise SizingError(f"spec.resources.{field}: {value} is for accelerators, and a CPU run has none; remove it")
+    if sharding in ("ddp", "fsdp"):
+        raise SizingError(
+            f"spec.training.sharding: {sharding} is for several accelerators, and a CPU run has none; leave it out"
+        )
 
 
 def _listed(things: Iterable[object]) -> str:

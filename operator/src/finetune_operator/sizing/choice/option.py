@@ -33,6 +33,8 @@ class Option:
     count: int
     """Accelerators per node; 0 on CPUs."""
     nodes: int
+    micro_batch_size: int
+    """What the trainer is to be told: it takes less where packs must go one by one, as `setup` has it."""
     setup: Setup
     prediction: Prediction
     estimate: Estimate | None

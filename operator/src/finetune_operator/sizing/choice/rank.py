@@ -8,13 +8,13 @@ from finetune_api.schema import Optimizer
 from finetune_operator.sizing.choice.option import Option
 from finetune_operator.sizing.cluster.offer import Availability
 
-# An 8-bit optimizer rounds its moments (Dettmers et al. 2022, arXiv:2110.02861: no loss of quality was measured, on
-# their tasks). It is taken where it makes a run cheaper by more than a tenth, or possible.
-_WEIGHT: Mapping[Optimizer, float] = {"adamw": 1.0, "adamw8bit": 1 / 0.9, "pagedAdamw": 1.0, "pagedAdamw8bit": 1 / 0.9}
-TIE = 1.05
-"""Costs that differ by less than this factor count as the same: no estimate is exact to a twentieth, and nobody should
-be given eight accelerators instead of one for it.
+TIE = 1.1
+"""Costs that differ by less than this factor count as the same: the speed of a run is not known to a tenth, and nobody
+should be given eight accelerators instead of one for it, or an optimizer that rounds.
 """
+# Those that keep the moments in 8 bits (Dettmers et al. 2022, arXiv:2110.02861: no loss of quality was measured, on
+# their tasks), and those that may move them to host memory.
+_PLAIN: Mapping[Optimizer, int] = {"adamw": 0, "adamw8bit": 1, "pagedAdamw": 2, "pagedAdamw8bit": 3}
 
 Class = tuple[bool, bool, bool]
 
@@ -35,7 +35,8 @@ def best(options: Sequence[Option], *, priced: bool) -> Option:
     """The one to take, of one or more that will do.
 
     First by `kind`, then the cheapest, where prices are known, else the one that takes the least memory in all. Among
-    those that tie with it: few accelerators, then small ones, then those on nodes that are there, then the cheapest.
+    those that tie with it: those with the plain optimizer, with few accelerators, with small ones, on nodes that are
+    there; then the cheapest.
     """
     first = min(kind(option, priced=priced) for option in options)
     alike = [option for option in options if kind(option, priced=priced) == first]
@@ -43,6 +44,7 @@ def best(options: Sequence[Option], *, priced: bool) -> Option:
 
     def key(option: Option) -> tuple[object, ...]:
         return (
+            _PLAIN[option.setup.optimizer],
             option.accelerators,
             option.hardware.memory_gib or 0.0,
             int(option.availability),
@@ -64,9 +66,9 @@ def kind(option: Option, *, priced: bool) -> Class:
 
 
 def size(option: Option, *, priced: bool) -> float:
-    """What an option takes: US dollars, or GiB of accelerators, and more for an optimizer that rounds."""
+    """What an option takes: US dollars, or GiB of accelerators."""
     taken = option.relative_cost if priced else option.accelerators * (option.hardware.memory_gib or 0.0)
-    return (taken or 0.0) * _WEIGHT[option.setup.optimizer]
+    return taken or 0.0
 
 
 def order(option: Option, priced: bool) -> tuple[float, float, int, str]:

@@ -1,40 +1,32 @@
-"""Why no plan will do, with the numbers, and what would: searched for, not guessed."""
+"""Why no plan will do, with the numbers, and what would."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from finetune_api.schema import Method
-from finetune_api.spec.training import AdapterSpec
 from finetune_operator.sizing.choice import rank
-from finetune_operator.sizing.choice.arithmetic import Arithmetic
 from finetune_operator.sizing.choice.error import SizingError
-from finetune_operator.sizing.choice.option import Fault, Option
+from finetune_operator.sizing.choice.instead import Suggestions
+from finetune_operator.sizing.choice.option import GIB, Fault, Option
 from finetune_operator.sizing.choice.request import Request
-from finetune_operator.sizing.choice.search import Search
 from finetune_operator.sizing.choice.shown import duration, gib, parameters, usd
-from finetune_operator.sizing.cluster.offer import Offer
-from finetune_operator.sizing.cluster.offers import Available, of_whole_table
-from finetune_operator.sizing.hardware import Table
 
 _CALLED = {"full": "full fine-tuning", "lora": "lora", "qlora": "qlora", "ia3": "ia3"}
-_SMALLER_METHODS: dict[Method, tuple[Method, ...]] = {"full": ("qlora", "lora"), "lora": ("qlora",), "ia3": ("qlora",)}
-_SHORTEST = 256
-"""Tokens: nobody is told to train on less."""
-_SUGGESTED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was tried, and with what."""
+    """What was asked for, and where it was tried."""
 
-    request: Request
-    offers: Sequence[Offer]
-    """Those that could be used."""
-    there: Available
-    table: Table
-    arithmetic: Arithmetic
+    suggestions: Suggestions
+    objections: tuple[str, ...] = ()
+    """Why other kinds could not be used."""
+
+    @property
+    def request(self) -> Request:
+        """What was asked for."""
+        return self.suggestions.request
 
     def error(self, options: Sequence[Option]) -> SizingError:
         """What to tell the user. `options`: every one that was looked at, none without a fault."""
@@ -44,32 +36,53 @@ class Refusal:
         return SizingError(self._over_limits(fitting) if fitting else self._too_large(options))
 
     def _no_place(self) -> str:
-        asked = self.request.resources
-        count, nodes = asked.count, asked.nodes or 1
-        if count is None:
-            why = "; ".join(dict.fromkeys(f"{offer.hardware.name}: {offer.why_not(1, nodes)}" for offer in self.offers))
-            return f"no accelerator can ever be had: {why}"
-        why = "; ".join(dict.fromkeys(f"{offer.hardware.name}: {offer.why_not(count, nodes)}" for offer in self.offers))
-        each = f" on each of {nodes} nodes" if nodes > 1 else ""
-        return f"spec.resources.count: {count} accelerators{each} can never be had: {why}"
+        asked, sharding = self.request.resources, self.request.training.sharding
+        nodes = asked.nodes or 1
+        if asked.count is not None:
+            count, what = asked.count, f"spec.resources.count: {asked.count} accelerators"
+        elif sharding in ("ddp", "fsdp"):
+            effective = self.request.effective_batch_size
+            count = next((number for number in range(2, effective + 1) if effective % number == 0), 2)
+            what = f"spec.training.sharding: {sharding} is for several accelerators, and {count}"
+        else:
+            count, what = 1, "an accelerator"
+        why = dict.fromkeys(
+            f"{offer.hardware.name}: {offer.why_not(count, nodes)}" for offer in self.suggestions.offers
+        )
+        return f"{what}{f' on each of {nodes} nodes' if nodes > 1 else ''} can never be had: {'; '.join(why)}"
 
     def _too_large(self, options: Sequence[Option]) -> str:
+        request = self.request
         nearest = min(options, key=rank.excess)
-        largest = max((option.hardware for option in options), key=lambda row: row.memory_gib or 0.0)
-        terms = sorted(nearest.prediction.terms.items(), key=lambda term: -term[1])
-        shown = [f"{name} {size / 2**30:.1f}" for name, size in terms if size >= 0.05 * 2**30]
-        shown.append(f"margin {(nearest.prediction.required - nearest.prediction.total) / 2**30:.1f}")
-        where = f" on {_where(nearest)}" if nearest.accelerators > 1 else ""
-        what = f"{_CALLED[self.request.method]} of {parameters(self.request.architecture.parameters)} parameters"
-        device = f"{largest.name} ({largest.memory_gib:.1f} GiB)"
-        needs = f"{gib(nearest.prediction.required)} per GPU{where}: {', '.join(shown)}"
-        text = f"{what} needs {needs}; the largest here is {device}"
-        pinned = self._pinned()
-        return text + (f"; asked for: {', '.join(pinned)}" if pinned else "") + f". {self._suggestions()}"
+        needs = f"needs {gib(nearest.prediction.required)} per GPU"
+        if nearest.accelerators > 1:
+            needs += f" on {_where(nearest)}"
+        if saved := _saving(request, nearest):
+            needs += f", even with {' and '.join(saved)}"
+        what = f"{_CALLED[request.method]} of {parameters(request.architecture.parameters)} parameters"
+        parts = [f"{what} {needs}: {_terms(nearest)}", self._largest(options), *self.objections]
+        if pinned := _pinned(request):
+            parts.append(f"asked for: {', '.join(pinned)}")
+        return f"{'; '.join(parts)}. {self._instead()}"
+
+    def _largest(self, options: Sequence[Option]) -> str:
+        row = max((option.hardware for option in options), key=lambda each: each.memory_gib or 0.0)
+        if self.request.resources.accelerator is not None:
+            return f"{row.name} has {row.memory_gib:.1f} GiB"
+        return f"the largest here is {row.name} ({row.memory_gib:.1f} GiB)"
+
+    def _instead(self) -> str:
+        here = self.suggestions.here()
+        if here:
+            said = (f"{each.words} on {_where(each.option)} ({gib(each.option.prediction.required)})" for each in here)
+            return f"Fits: {', '.join(dict.fromkeys(said))}"
+        elsewhere = self.suggestions.elsewhere()
+        if elsewhere is None:
+            return "Nothing in the hardware table fits it on one node"
+        return f"Nothing here fits it; {_where(elsewhere)} would ({gib(elsewhere.prediction.required)})"
 
     def _over_limits(self, options: Sequence[Option]) -> str:
         asked = self.request.resources
-        unknown = [option for option in options if option.fault in (Fault.TIME_UNKNOWN, Fault.COST_UNKNOWN)]
         timed = [option for option in options if option.seconds is not None]
         if not timed:
             field = "maxDurationSeconds" if asked.max_duration_seconds is not None else "maxCostUSD"
@@ -82,116 +95,70 @@ class Refusal:
         if asked.max_duration_seconds is not None and (fastest.seconds or 0.0) > asked.max_duration_seconds:
             sentences.append(
                 f"spec.resources.maxDurationSeconds: the fastest plan takes {_takes(fastest)}, and "
-                f"{asked.max_duration_seconds} ({duration(asked.max_duration_seconds)}) is allowed"
+                f"{duration(asked.max_duration_seconds)} is allowed"
             )
         costed = [option for option in timed if option.cost_usd is not None]
-        if asked.max_cost_usd is not None and not costed:
-            kinds = ", ".join(dict.fromkeys(option.hardware.name for option in unknown)) or "these"
+        if asked.max_cost_usd is None:
+            return "; ".join(sentences)
+        if not costed:
+            kinds = ", ".join(dict.fromkeys(option.hardware.name for option in timed))
+            unknown = f"no price of {kinds} is known, so no cost is; set resources.priceUSDPerHour"
+            return "; ".join([*sentences, f"spec.resources.maxCostUSD: {unknown}"])
+        cheapest = min(costed, key=lambda option: option.cost_usd or 0.0)
+        if (cheapest.cost_usd or 0.0) > asked.max_cost_usd:
             sentences.append(
-                f"spec.resources.maxCostUSD: no price of {kinds} is known, so no cost is; set resources.priceUSDPerHour"
+                f"spec.resources.maxCostUSD: the cheapest plan costs {_costs(cheapest)}, and "
+                f"{usd(asked.max_cost_usd)} is allowed{self._on_spot(asked.max_cost_usd)}"
             )
-        elif asked.max_cost_usd is not None:
-            cheapest = min(costed, key=lambda option: option.cost_usd or 0.0)
-            if (cheapest.cost_usd or 0.0) > asked.max_cost_usd:
-                sentences.append(
-                    f"spec.resources.maxCostUSD: the cheapest plan costs {_takes(cheapest)}, and "
-                    f"{usd(asked.max_cost_usd)} is allowed"
-                )
-            elif not sentences:
-                soonest = min(costed, key=lambda option: option.seconds or 0.0)
-                sentences.append(
-                    f"spec.resources: no plan meets both limits: the cheapest costs {_takes(cheapest)}, the fastest "
-                    f"{_takes(soonest)}; raise maxCostUSD or maxDurationSeconds"
-                )
-        return "; ".join(sentences) or "no plan meets the limits of spec.resources; raise them"
+        if not sentences:
+            sentences.append(
+                f"spec.resources: no plan meets both limits: the cheapest costs {_costs(cheapest)}, the fastest takes "
+                f"{_takes(fastest)}; raise maxCostUSD or maxDurationSeconds"
+            )
+        return "; ".join(sentences)
 
-    def _pinned(self) -> list[str]:
-        """What the user has settled that costs memory or keeps it from being shared."""
-        training, resources = self.request.training, self.request.resources
-        settled = {
-            "accelerator": resources.accelerator,
-            "count": resources.count,
-            "microBatchSize": training.micro_batch_size,
-            "gradientCheckpointing": None if training.gradient_checkpointing else training.gradient_checkpointing,
-            "optimizer": training.optimizer,
-            "sharding": training.sharding,
-            "maxSequenceLength": training.max_sequence_length,
-        }
-        return [f"{name} {_plain(value)}" for name, value in settled.items() if value is not None]
-
-    def _suggestions(self) -> str:
-        found: list[str] = []
-        for words, request, offers in self._instead():
-            option = self._best(request, offers)
-            if option is None:
-                continue
-            said = f"{words} on {_where(option)} ({gib(option.prediction.required)})"
-            if said not in found:
-                found.append(said)
-            if len(found) == _SUGGESTED:
-                break
-        if found:
-            return f"Fits: {', '.join(found)}"
-        option = self._best(_opened(self.request), of_whole_table(self.table).offers)
-        if option is None:
-            return "Nothing in the hardware table fits it on one node"
-        return f"Nothing here fits it; {_where(option)} would ({gib(option.prediction.required)})"
-
-    def _instead(self) -> Iterator[tuple[str, Request, Sequence[Offer]]]:
-        """Other requests, those nearest to this one first."""
-        request, method = self.request, self.request.method
-        training = request.training
-        pinned: dict[str, object] = {
-            "gradientCheckpointing": training.gradient_checkpointing is False,
-            "microBatchSize": training.micro_batch_size is not None,
-            "optimizer": training.optimizer is not None,
-        }
-        fields = {"gradientCheckpointing": "gradient_checkpointing", "microBatchSize": "micro_batch_size"}
-        for name, set_ in pinned.items():
-            if set_:
-                freed = training.model_copy(update={fields.get(name, name): None})
-                yield f"{method} without {name}", replace(request, training=freed), self.offers
-        opened = _opened(request)
-        if opened != request:
-            yield method, _with_more(request), self.offers
-            yield method, opened, self.offers
-        for smaller in _SMALLER_METHODS.get(method, ()):
-            adapter = AdapterSpec() if method == "full" else request.adapter
-            other = replace(request, method=smaller, adapter=adapter)
-            yield smaller, other, self.offers
-            yield smaller, _opened(other), self.offers
-        length = request.max_sequence_length // 2
-        while length >= _SHORTEST:
-            shorter = training.model_copy(update={"max_sequence_length": length})
-            yield f"{method} with maxSequenceLength {length}", replace(request, training=shorter), self.offers
-            length //= 2
-        if request.resources.accelerator is not None:
-            known = [offer for offer in self.there.offers if offer.hardware.memory_gib is not None]
-            yield method, opened, known
-
-    def _best(self, request: Request, offers: Sequence[Offer]) -> Option | None:
-        unlimited = request.resources.model_copy(update={"max_cost_usd": None, "max_duration_seconds": None})
-        search = Search(replace(request, resources=unlimited), self.arithmetic)
-        nodes = request.resources.nodes or 1
-        options = [
-            option
-            for option in search.options(offers, nodes=nodes)
-            if option.fault is None and request.objection(option.hardware) is None
-        ]
-        return rank.best(options, priced=rank.by_price(options)) if options else None
+    def _on_spot(self, limit: float) -> str:
+        asked = self.request.resources
+        if asked.spot is not None or asked.price_usd_per_hour is not None:
+            return ""
+        interruptible = replace(self.request, resources=asked.model_copy(update={"spot": True}))
+        option = self.suggestions.best(interruptible, self.suggestions.offers)
+        if option is None or option.cost_usd is None or option.cost_usd > limit:
+            return ""
+        return f"; with resources.spot: true it would cost {_costs(option)}"
 
 
-def _with_more(request: Request) -> Request:
-    """The same on as many accelerators as it takes."""
-    resources = request.resources.model_copy(update={"count": None, "nodes": None})
-    training = request.training.model_copy(update={"sharding": None})
-    return replace(request, resources=resources, training=training)
+def _pinned(request: Request) -> list[str]:
+    """What the user has settled that costs memory, or keeps it from being shared."""
+    training, resources = request.training, request.resources
+    settled: dict[str, object] = {
+        "accelerator": resources.accelerator,
+        "count": resources.count,
+        "sharding": training.sharding,
+        "microBatchSize": training.micro_batch_size,
+        # where it is on, it only saves
+        "gradientCheckpointing": None if training.gradient_checkpointing else training.gradient_checkpointing,
+        "optimizer": training.optimizer,
+        "maxSequenceLength": training.max_sequence_length,
+    }
+    return [f"{name} {_plain(value)}" for name, value in settled.items() if value is not None]
 
 
-def _opened(request: Request) -> Request:
-    """The same with everything left open that the choice can settle, but the kind of accelerator's name."""
-    training = {"micro_batch_size": None, "gradient_checkpointing": None, "optimizer": None}
-    return replace(_with_more(request), training=_with_more(request).training.model_copy(update=training))
+def _saving(request: Request, option: Option) -> list[str]:
+    """What the choice has done by itself to save memory."""
+    found = []
+    if request.training.gradient_checkpointing is None and option.setup.gradient_checkpointing:
+        found.append("gradient checkpointing")
+    if request.training.optimizer is None and option.setup.optimizer != "adamw":
+        found.append(option.setup.optimizer)
+    return found
+
+
+def _terms(option: Option) -> str:
+    prediction = option.prediction
+    named = sorted(prediction.terms.items(), key=lambda term: -term[1])
+    named.append(("margin", prediction.required - prediction.total))
+    return ", ".join(f"{name} {size / GIB:.1f}" for name, size in named if size >= 0.05 * GIB)
 
 
 def _where(option: Option) -> str:
@@ -200,9 +167,12 @@ def _where(option: Option) -> str:
 
 
 def _takes(option: Option) -> str:
-    parts = [usd(option.cost_usd)] if option.cost_usd is not None else []
-    parts += [duration(option.seconds)] if option.seconds is not None else []
-    return f"{' and '.join(parts)} ({option.places})"
+    cost = f", for {usd(option.cost_usd)}" if option.cost_usd is not None else ""
+    return f"{duration(option.seconds or 0.0)}{cost} ({option.places})"
+
+
+def _costs(option: Option) -> str:
+    return f"{usd(option.cost_usd or 0.0)}, in {duration(option.seconds or 0.0)} ({option.places})"
 
 
 def _plain(value: object) -> str:

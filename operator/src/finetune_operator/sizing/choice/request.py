@@ -19,6 +19,14 @@ LONGEST_UNASKED = 2048
 _FLASH = ("flashAttention2", "flashAttention3")
 
 
+_HOPPER = ("H100", "H200", "GH200")
+
+
+def shardable(optimizer: Optimizer | None) -> bool:
+    """Whether it can update weights that are sharded: those of bitsandbytes know nothing of DTensors."""
+    return optimizer in (None, "adamw")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One job. What is None in the spec's parts is open to the choice; the rest is kept as it is."""
@@ -97,6 +105,7 @@ class Request:
         """Why the trainer would refuse this hardware, in its own words; None: it would not."""
         name, cpu = hardware.name, hardware.device == "cpu"
         precision, attention = self.training.precision, self.training.attention
+        known_as = (name, *hardware.aliases, *hardware.products)
         if precision == "bf16" and not cpu and not hardware.bf16:
             return f"spec.training.precision: {name} has no bfloat16; use fp16 or leave it out"
         if precision == "fp16" and cpu:
@@ -105,6 +114,11 @@ class Request:
             return (
                 f"spec.training.attention: {attention} needs a GPU of compute capability 8.0 or more, and {name} is "
                 "none; leave it out for the fastest that works there"
+            )
+        if attention == "flashAttention3" and not any(chip in each for chip in _HOPPER for each in known_as):
+            return (
+                f"spec.training.attention: flashAttention3 needs a Hopper GPU, and {name} is none; leave it out for "
+                "the fastest that works there"
             )
         if attention == "flex" and cpu:
             return "spec.training.attention: flex needs a GPU; leave it out for the fastest that works on a CPU"

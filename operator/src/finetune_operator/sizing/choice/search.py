@@ -10,15 +10,14 @@ from finetune_api.schema import Optimizer, Precision, Sharding
 from finetune_operator.sizing import batch
 from finetune_operator.sizing.choice.arithmetic import Arithmetic, Estimate, Prediction
 from finetune_operator.sizing.choice.option import Fault, Option
-from finetune_operator.sizing.choice.request import Request
+from finetune_operator.sizing.choice.request import Request, shardable
 from finetune_operator.sizing.cluster.offer import Availability, Offer
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
 from finetune_operator.sizing.setup import Setup
 
 OPEN_OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "adamw8bit", "pagedAdamw8bit")
-"""That may be chosen where the user names none; `rank` says when."""
-_SHARDINGS: tuple[Sharding, ...] = ("none", "ddp", "fsdp")
+"""To try where the user names none, in this order: the later ones on accelerators where the earlier ones won't do."""
 _ASSUMED_ROWS = 10_000
 _ASSUMED_TOKENS = 512
 """Of each row. Where the data is not known, plans are compared on a set like this; a time is never shown for it."""
@@ -39,22 +38,6 @@ class Split:
         """Processes that share the work: one per accelerator, one on CPUs."""
         return max(1, self.count) * self.nodes
 
-    @property
-    def paged(self) -> bool:
-        """Whether the optimizer's states may move to host memory."""
-        return self.optimizer.startswith("paged")
-
-    def only_saves_memory_over(self, other: Split) -> bool:
-        """Whether it is `other` with measures that save memory and cost time, of which none was needed there."""
-        return (
-            _SHARDINGS.index(self.sharding) >= _SHARDINGS.index(other.sharding)
-            and self.gradient_checkpointing >= other.gradient_checkpointing
-            and (
-                self.optimizer == other.optimizer
-                or OPEN_OPTIMIZERS.index(self.optimizer) >= OPEN_OPTIMIZERS.index(other.optimizer)
-            )
-        )
-
 
 _MemoryKey = tuple[Precision, str, int, Sharding, bool, Optimizer, int]
 
@@ -66,8 +49,6 @@ class Search:
     request: Request
     arithmetic: Arithmetic
     _predictions: dict[_MemoryKey, tuple[Setup, Prediction]] = field(default_factory=dict, init=False)
-    _fits_unpaged: bool = field(default=False, init=False)
-    """Something does, so that paging, whose time nobody knows, is not for this request."""
 
     def options(self, offers: Iterable[Offer], *, nodes: int) -> list[Option]:
         """One for each split on each offer that is worth a look: with the micro-batch that does it in the least time,
@@ -87,7 +68,7 @@ class Search:
         """Accelerators per node that are worth trying: all that share a step's examples evenly."""
         asked, hardware = self.request.resources.count, offer.hardware
         if hardware.resource is None:
-            return [0]
+            return [0] if nodes == 1 else []
         if asked is not None:
             return [asked] if offer.availability(asked, nodes) != Availability.NEVER else []
         # what nothing connects, and what nothing is known of, is not combined unless asked for
@@ -101,43 +82,44 @@ class Search:
 
     def _on(self, offer: Offer, nodes: int) -> Iterator[Option]:
         for count in self.counts(offer, nodes):
-            easy: list[Split] = []
-            for split in self._splits(offer, count, nodes):
-                if any(split.only_saves_memory_over(other) for other in easy):
-                    continue
-                if split.paged and self._fits_unpaged:
-                    continue
-                option, unconstrained = self._option(offer, split)
-                if unconstrained:
-                    easy.append(split)
-                self._fits_unpaged = self._fits_unpaged or (option.fault is None and not split.paged)
-                yield option
+            for optimizer in self._optimizers(offer.hardware):
+                viable = False
+                for sharding in self._shardings(offer.hardware, max(1, count) * nodes, optimizer):
+                    for checkpointing in self._checkpointing(offer.hardware):
+                        split = Split(count, nodes, sharding, checkpointing, optimizer)
+                        option, unconstrained = self._option(offer, split)
+                        yield option
+                        viable = viable or option.fault is None
+                        if unconstrained:
+                            break  # checkpointing would only cost time
+                if viable:
+                    break  # the optimizers that follow are for where this one won't do
 
     def _splits(self, offer: Offer, count: int, nodes: int) -> Iterator[Split]:
-        for sharding in self._shardings(offer.hardware, max(1, count) * nodes):
-            for optimizer in self._optimizers(offer.hardware, sharding):
+        for optimizer in self._optimizers(offer.hardware):
+            for sharding in self._shardings(offer.hardware, max(1, count) * nodes, optimizer):
                 for checkpointing in self._checkpointing(offer.hardware):
                     yield Split(count, nodes, sharding, checkpointing, optimizer)
 
-    def _shardings(self, hardware: Hardware, workers: int) -> Sequence[Sharding]:
+    def _shardings(self, hardware: Hardware, workers: int, optimizer: Optimizer) -> Sequence[Sharding]:
         asked = self.request.training.sharding
         if workers == 1:
             return ["none"] if asked in (None, "none") else []
         if asked is not None:
             return [asked] if asked != "none" else []
+        if not shardable(optimizer):
+            return ["ddp"]
         if hardware.memory_gib is None:
             return ["fsdp" if self.request.method == "full" else "ddp"]
         return ["ddp", "fsdp"]
 
-    def _optimizers(self, hardware: Hardware, sharding: Sharding) -> Sequence[Optimizer]:
+    def _optimizers(self, hardware: Hardware) -> Sequence[Optimizer]:
         asked = self.request.training.optimizer
         if asked is not None:
             return [asked]
-        # bitsandbytes' 8-bit states know nothing of sharded tensors (its optim/optimizer.py has no DTensor), and memory
-        # that is not known, or the host's, is no reason for them
-        if sharding == "fsdp" or hardware.memory_gib is None:
-            return OPEN_OPTIMIZERS[:1]
-        return OPEN_OPTIMIZERS
+        # memory that is not known, or the host's, is no reason to round
+        most = OPEN_OPTIMIZERS[:1] if hardware.memory_gib is None else OPEN_OPTIMIZERS
+        return [each for each in most if self.request.training.sharding != "fsdp" or shardable(each)]
 
     def _checkpointing(self, hardware: Hardware) -> Sequence[bool]:
         asked = self.request.training.gradient_checkpointing
@@ -246,6 +228,7 @@ class Search:
             offer=offer,
             count=split.count,
             nodes=split.nodes,
+            micro_batch_size=self._told(micro),
             setup=setup,
             prediction=prediction,
             estimate=estimate,
@@ -256,6 +239,10 @@ class Search:
             fault=None,
         )
         return option.with_fault(self._fault(option))
+
+    def _told(self, micro: int) -> int:
+        asked = self.request.training.micro_batch_size
+        return asked if asked is not None and self.request.one_by_one else micro
 
     def _fault(self, option: Option) -> Fault | None:
         asked = self.request.resources

@@ -16,16 +16,13 @@ def usd(amount: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Two units at most: 3d4h, 2h5m, 12m, 45s."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "m")]
-    first = next(i for i, (number, _) in enumerate(parts) if number)
-    return "".join(f"{number}{unit}" for number, unit in parts[first : first + 2] if number)
+    """Two units at most: 3d4h, 2h5m, 12m30s, 45s."""
+    left, parts = round(seconds), []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        parts.append((number, unit))
+    first = next((i for i, (number, _) in enumerate(parts) if number), len(parts) - 1)
+    return "".join(f"{number}{unit}" for number, unit in parts[first : first + 2] if number) or "0s"
 
 
 def parameters(number: int) -> str:
