@@ -9,7 +9,8 @@ from typing import Any
 
 from finetune_operator.sizing.architecture import Architecture
 from finetune_operator.sizing.models.attention import Frame
-from finetune_operator.sizing.models.families import FAMILIES, Family
+from finetune_operator.sizing.models.families import FAMILIES
+from finetune_operator.sizing.models.family import Family
 from finetune_operator.sizing.models.keys import Keys, ModelError
 from finetune_operator.sizing.models.refusal import refuse_other_than_causal
 
