@@ -34,21 +34,21 @@ def logits(setup: Setup) -> int:
 
 
 def _eager(setup: Setup) -> int:
-    """All logits: in the arithmetic's type, as fp32 log-probabilities, and the fp32 gradients of both.
+    """All logits as fp32 log-probabilities, and two fp32 gradients.
 
-    transformers 5.23 (loss/loss_utils.py) makes them fp32 before cross_entropy; nll_loss and log_softmax each give an
-    fp32 gradient. The logits themselves are held by the caller. A tanh keeps its result. Compiled, cross-entropy is
-    fused, and its gradient is in the logits' type.
+    transformers 5.23 (loss/loss_utils.py) makes logits fp32 before cross_entropy, whose two parts, nll_loss and
+    log_softmax, each give an fp32 gradient; the logits themselves are gone by then. A tanh keeps its result. Compiled,
+    cross-entropy is fused, and its gradient is in the logits' type.
     """
     compute = precision.compute(setup)
-    each = 2 * compute + precision.FP32 if setup.engine.compiled else compute + 3 * precision.FP32
+    each = 2 * compute + precision.FP32 if setup.engine.compiled else 3 * precision.FP32
     if setup.architecture.logit_softcap:
         each += compute
     return tokens(setup) * setup.architecture.vocabulary_size * each
 
 
 def _chunked(setup: Setup) -> int:
-    """TRL: one tile of logits, the gradient of the hidden states in fp32, and of a trained head in fp32 as well."""
+    """TRL: one tile of logits, the gradients of the hidden states and of a trained head in fp32 and in their own."""
     architecture, compute = setup.architecture, precision.compute(setup)
     tile = min(tokens(setup), TILE_TOKENS) * TILE_VOCABULARY
     used = min(tokens(setup), TILE_TOKENS) * min(TILE_VOCABULARY, architecture.vocabulary_size)
@@ -56,6 +56,8 @@ def _chunked(setup: Setup) -> int:
     needed += tokens(setup) * architecture.hidden_size * (precision.FP32 + compute)
     if trained.trains_head(setup):
         needed += architecture.embedding_parameters * precision.FP32
+        if precision.trained(setup) < precision.FP32:
+            needed += architecture.embedding_parameters * precision.trained(setup)
     return needed
 
 

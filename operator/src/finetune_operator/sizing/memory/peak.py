@@ -121,12 +121,12 @@ def _moments(setup: Setup) -> Iterator[_Moment]:
     merged = workspace.merged_experts(setup)
     if setup.gradient_checkpointing:
         held = checkpoint * (min(2, architecture.layers) if setup.engine.activation_offload else architecture.layers)
-        kept_merged = 0
+        kept_merged = merged
         at_layer = held + one_layer
         at_bottom = checkpoint + one_layer
     else:
         held = count * activations.all_layers(setup) + architecture.layers * scores.layer(setup)
-        kept_merged = workspace.kept_experts(setup)
+        kept_merged = merged * architecture.layers
         at_layer, at_bottom = held, one_layer
     held += shared
     yield _Moment(
@@ -134,10 +134,10 @@ def _moments(setup: Setup) -> Iterator[_Moment]:
         gradients=before,
         activations=held + head.final_norm(setup),
         logits=head.logits(setup),
-        buffers=gathered + kept_merged + _copies(setup),
+        buffers=gathered + (0 if setup.gradient_checkpointing else kept_merged) + _copies(setup),
     )
     for kept, gradients, merged_now in (
-        (at_layer, first, max(merged, kept_merged)),
+        (at_layer, first, kept_merged),
         (at_bottom, last, merged),
     ):
         for grown, buffers in _work(setup):
@@ -145,7 +145,7 @@ def _moments(setup: Setup) -> Iterator[_Moment]:
                 "layers",
                 gradients=gradients,
                 activations=kept + shared + grown,
-                buffers=buffers + gathered + reduced + merged_now,
+                buffers=buffers + gathered + reduced + merged_now + workspace.gradient_of_merged(setup),
             )
     embedding = architecture.embedding_parameters * precision.trained(setup)
     twice = embedding if setup.method == "full" and architecture.tied_embeddings else 0

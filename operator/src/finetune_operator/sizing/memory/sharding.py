@@ -35,7 +35,10 @@ def reduced(setup: Setup) -> int:
     if setup.sharding == "ddp":
         return trained.bytes_of(setup, trained.parameters(setup))
     architecture = setup.architecture
-    layer = trained.parameters(setup) // architecture.layers
     if setup.method == "full":
-        layer = max(weights.layer_elements(setup), architecture.embedding_parameters + architecture.head_parameters)
-    return layer * (precision.compute(setup) + precision.FP32)
+        outer = architecture.embedding_parameters + architecture.head_parameters
+        largest = max(weights.layer_elements(setup), outer)
+    else:
+        layer = -(-trained.adapter_parameters(setup) // architecture.layers)
+        largest = max(layer, trained.saved_parameters(setup))
+    return largest * (precision.compute(setup) + precision.FP32)

@@ -52,18 +52,18 @@ def dequantised(setup: Setup) -> int:
 
 
 def merged_experts(setup: Setup) -> int:
-    """Bytes of experts' weights with their adapters added, and of the gradient of the larger of the two.
+    """Bytes of one layer's experts with their adapters added.
 
     PEFT's ParamWrapper adds the adapter to the bare parameter in every forward pass.
     """
-    bare = [each.linear for each in trained.adapted(setup) if not each.linear.module and each.linear.part == "mlp"]
-    if not bare:
-        return 0
-    sizes = [linear.matrix * linear.copies for linear in bare]
-    return (sum(sizes) + max(sizes)) * precision.compute(setup)
+    return sum(_bare(setup)) * precision.compute(setup)
 
 
-def kept_experts(setup: Setup) -> int:
-    """Bytes of the same that all layers keep without checkpointing."""
-    bare = (each.linear for each in trained.adapted(setup) if not each.linear.module and each.linear.part == "mlp")
-    return sum(linear.weights for linear in bare) * precision.compute(setup)
+def gradient_of_merged(setup: Setup) -> int:
+    """Bytes of the gradient of the larger of a layer's two parameters, from which that of its adapter is made."""
+    return max(_bare(setup), default=0) * precision.compute(setup)
+
+
+def _bare(setup: Setup) -> list[int]:
+    linears = (each.linear for each in trained.adapted(setup) if not each.linear.module)
+    return [linear.matrix * linear.copies for linear in linears if linear.part == "mlp"]

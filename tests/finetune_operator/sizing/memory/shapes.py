@@ -1,0 +1,89 @@
+"""Configurations of public models, as their config.json has them: what the oracle builds and the model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_operator.sizing.architecture import Architecture
+from finetune_operator.sizing.models.config_json import from_config
+
+CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    # Llama 3.1 8B
+    "llama-8b": {
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": False,
+    },
+    # Llama 3.2 1B: the head shares the embedding
+    "llama-1b": {
+        "model_type": "llama",
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "vocab_size": 128256,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": True,
+    },
+    # Qwen3 30B-A3B: 8 of 128 experts, queries and keys normed
+    "qwen3-moe": {
+        "model_type": "qwen3_moe",
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "moe_intermediate_size": 768,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "head_dim": 128,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "norm_topk_prob": True,
+        "vocab_size": 151936,
+        "max_position_embeddings": 40960,
+        "tie_word_embeddings": False,
+    },
+    # H2O-Danube 2 1.8B: heads of 80, four queries to a key
+    "danube": {
+        "model_type": "mistral",
+        "hidden_size": 2560,
+        "intermediate_size": 6912,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 80,
+        "vocab_size": 32000,
+        "max_position_embeddings": 8192,
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+    },
+    # Gemma 3 1B: heads of 256 over a stream of 1152, four norms a layer, a vocabulary of 262,144
+    "gemma3": {
+        "model_type": "gemma3_text",
+        "hidden_size": 1152,
+        "intermediate_size": 6912,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "vocab_size": 262144,
+        "max_position_embeddings": 32768,
+        "sliding_window": 512,
+        "tie_word_embeddings": True,
+    },
+}
+
+
+def architecture(name: str) -> Architecture:
+    """The shape of one of them."""
+    return from_config(CONFIGS[name])

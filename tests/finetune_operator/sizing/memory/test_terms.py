@@ -1,0 +1,178 @@
+"""Each term against arithmetic that can be done by hand, for Llama 3.1 8B and others of CONFIGS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from finetune_operator.sizing.memory import TERMS, predict, trained, weights
+from finetune_operator.sizing.setup import Engine, Generation, Setup
+from tests.finetune_operator.sizing.memory.shapes import architecture
+
+GB = 1e9
+MATRICES = 32 * (4096 * 4096 * 2 + 4096 * 1024 * 2 + 3 * 4096 * 14336)
+OUTER = 2 * 128256 * 4096 + (2 * 32 + 1) * 4096
+PARAMETERS = MATRICES + OUTER
+
+
+def setup(method: Any = "lora", model: str = "llama-8b", **more: Any) -> Setup:
+    """One sequence of 2,048 tokens with checkpointing, unless it says otherwise."""
+    settings = {"micro_batch_size": 1, "sequence_length": 2048, "gradient_checkpointing": True, "kernel": "flash"}
+    return Setup(architecture(model), method, **{**settings, **more})
+
+
+def quantised(kind: Any) -> Setup:
+    """qlora over weights of that kind."""
+    return setup("qlora", engine=Engine(quantization=kind))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (setup("full"), 2 * PARAMETERS),
+        (setup("lora"), 2 * PARAMETERS),
+        (setup("lora", precision="fp32"), 4 * PARAMETERS),
+        (setup("full", precision="fp16"), 4 * PARAMETERS),
+        (setup("lora", precision="fp16"), 2 * PARAMETERS),
+        (setup("full", engine=Engine(master_weights=True)), 4 * PARAMETERS),
+        (quantised("nf4"), MATRICES * 9 / 16 + 2 * OUTER),
+        (quantised("nf4-dq"), MATRICES * (1 / 2 + 1 / 64 + 1 / 4096) + 2 * OUTER),
+        (quantised("int8"), MATRICES + 2 * OUTER),
+        (setup("full", accelerators=8, sharding="ddp"), 2 * PARAMETERS),
+        (setup("full", accelerators=8, sharding="fsdp"), 2 * PARAMETERS / 8),
+    ],
+)
+def test_weights(given: Setup, expected: float) -> None:
+    assert predict(given).terms["weights"] == pytest.approx(expected, abs=1)
+
+
+def test_experts_that_are_bare_parameters_are_not_quantised() -> None:
+    shape = architecture("qwen3-moe")
+    experts = 48 * 128 * 3 * 2048 * 768
+
+    assert weights.weights(setup("qlora", "qwen3-moe")) > 2 * experts
+    assert shape.parameters == pytest.approx(30.53e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("targets", "rank", "parameters"),
+    [
+        (("all-linear",), 16, 41_943_040),  # what PEFT prints for Llama 3.1 8B
+        (("q_proj", "v_proj"), 8, 3_407_872),
+        (("self_attn.q_proj",), 8, 8 * 32 * 8192),
+        (("nothing_proj",), 8, 0),
+    ],
+)
+def test_adapters(targets: tuple[str, ...], rank: int, parameters: int) -> None:
+    given = setup(target_modules=targets, rank=rank)
+
+    assert trained.parameters(given) == parameters
+    assert predict(given).terms["adapters"] == 4 * parameters
+    assert predict(setup(target_modules=targets, rank=rank, engine=Engine(adapter_precision="bf16"))).terms[
+        "adapters"
+    ] == (2 * parameters)
+
+
+@pytest.mark.parametrize(
+    ("targets", "a_layer"),
+    [
+        (("q_proj", "v_proj"), 16 * (2048 + 4096) + 16 * (2048 + 512)),
+        # gate and up are one parameter of twice the rank; each expert has its own
+        (("gate_proj", "up_proj", "down_proj"), 128 * (32 * (2048 + 1536) + 16 * (768 + 2048))),
+    ],
+)
+def test_adapters_of_experts(targets: tuple[str, ...], a_layer: int) -> None:
+    given = setup(model="qwen3-moe", target_modules=targets, dropout=0.0)
+
+    assert trained.parameters(given) == 48 * a_layer
+
+
+def test_modules_to_save_are_trained_whole() -> None:
+    plain, saving = setup(), setup(modules_to_save=("embed_tokens", "lm_head"))
+
+    assert trained.parameters(saving) - trained.parameters(plain) == 2 * 128256 * 4096
+    assert predict(saving).terms["gradients"] > predict(plain).terms["gradients"]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "engine", "bytes_each"),
+    [
+        ("adamw", Engine(), 8),
+        ("adamw", Engine(optimizer_precision="bf16"), 4),
+        ("adamw8bit", Engine(), 2 * (1 + 4 / 256)),
+    ],
+)
+def test_optimizer(optimizer: Any, engine: Engine, bytes_each: float) -> None:
+    given = setup("full", optimizer=optimizer, engine=engine)
+
+    assert predict(given).terms["optimizer"] == pytest.approx(bytes_each * PARAMETERS, abs=1)
+
+
+def test_a_paged_optimizer_keeps_one_tensors_moments_on_the_gpu() -> None:
+    given = setup("full", optimizer="pagedAdamw")
+
+    assert predict(given).terms["optimizer"] == 8 * 128256 * 4096
+    assert predict(setup("full", optimizer="pagedAdamw", device="cpu")).terms["optimizer"] == 8 * PARAMETERS
+
+
+def test_the_optimizer_in_the_backward_pass_leaves_no_gradients() -> None:
+    at_once = predict(setup("full", engine=Engine(optimizer_in_backward=True)))
+
+    assert at_once.terms["gradients"] == 2 * 128256 * 4096
+    assert predict(setup("full")).terms["gradients"] == 2 * PARAMETERS
+
+
+def test_logits_of_all_tokens_take_gigabytes_and_in_chunks_they_do_not() -> None:
+    eager = predict(setup(micro_batch_size=2, engine=Engine(loss_kernel="eager"))).terms["logits"]
+
+    assert eager == 12 * 4096 * 128256
+    for kernel in ("chunked", "liger"):
+        engine = Engine(loss_kernel=kernel)
+        assert predict(setup(micro_batch_size=2, engine=engine)).terms["logits"] < 0.8 * GB
+
+
+def test_dpo_puts_two_answers_through_and_full_fine_tuning_keeps_the_first_model() -> None:
+    assert predict(setup("full", objective="dpo")).terms["reference"] == 2 * PARAMETERS
+    assert predict(setup("lora", objective="dpo")).terms["reference"] == 0
+    twice = predict(setup("lora", micro_batch_size=2)).terms["activations"]
+    assert predict(setup("lora", objective="dpo")).terms["activations"] == twice
+
+
+def test_generation_is_the_peak_where_its_cache_is_larger_than_training() -> None:
+    made = Generation(batch_size=64, context=8192)
+    given = predict(setup("qlora", generation=made))
+
+    assert given.moment == "generation"
+    assert given.terms["generation"] == 64 * 8192 * 32 * 2 * 1024 * 2
+    assert given.terms["gradients"] == given.terms["activations"] == 0
+
+
+def test_packed_sequences_need_a_mask_where_there_is_no_flash_attention() -> None:
+    length = 16384
+    flash = predict(setup(sequence_length=length)).total
+    masked = predict(setup(sequence_length=length, kernel="sdpa")).total
+    eager = predict(setup(sequence_length=length, kernel="eager")).total
+
+    # bool for all layers and bf16 for one, at least
+    assert masked - flash > 3 * length**2
+    assert eager > 32 * length**2 * 6
+
+
+def test_ddp_costs_a_copy_of_the_gradients_and_fsdp_divides_what_is_kept() -> None:
+    alone, ddp = predict(setup("full")), predict(setup("full", accelerators=4, sharding="ddp"))
+    fsdp = predict(setup("full", accelerators=4, sharding="fsdp"))
+
+    assert ddp.total - alone.total > 1.9 * PARAMETERS
+    assert fsdp.terms["optimizer"] == 2 * PARAMETERS
+    assert fsdp.total < 0.5 * alone.total
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora", "ia3"])
+def test_what_is_shown_is_whole(method: Any) -> None:
+    given = predict(setup(method))
+
+    assert tuple(given.terms) == TERMS
+    assert given.total == sum(given.terms.values())
+    assert given.required == pytest.approx(given.total / 0.92, abs=1)
+    assert min(given.terms.values()) >= 0
