@@ -56,3 +56,4 @@ def test_only_pods_that_hold_a_node_count() -> None:
     ]
     used = requested(pods)
     assert {name: int(taken["nvidia.com/gpu"]) for name, taken in used.items()} == {"gpu-1": 3, "gpu-2": 3}
+    assert set(requested(pods, on={"gpu-2", "gpu-3"})) == {"gpu-2"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -17,12 +17,17 @@ Usage = Mapping[str, Amounts]
 _TERMINAL = ("Succeeded", "Failed")
 
 
-def requested(pods: Iterable[Object]) -> Usage:
-    """What is taken on each node. A pod that has ended or has no node yet takes nothing."""
+def requested(pods: Iterable[Object], *, on: Container[str] | None = None) -> Usage:
+    """What is taken on each node. A pod that has ended or has no node yet takes nothing.
+
+    `on`: names of the nodes that matter; of many thousand pods most are on others.
+    """
     taken: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for pod in pods:
         node = pod["spec"].get("nodeName")
-        if node and pod.get("status", {}).get("phase") not in _TERMINAL:
+        if not node or (on is not None and node not in on):
+            continue
+        if pod.get("status", {}).get("phase") not in _TERMINAL:
             for resource, number in of_pod(pod["spec"]).items():
                 taken[node][resource] += number
     return taken
