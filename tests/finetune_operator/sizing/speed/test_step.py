@@ -141,3 +141,10 @@ def test_more_tokens_never_take_less_time(tokens, more, method, checkpointing, h
     assert recomputed is not None
     assert less.seconds <= longer.seconds
     assert less.seconds <= recomputed.seconds
+
+
+def test_the_comparison_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    bench.main()
+    printed = capsys.readouterr().out
+    assert "\nall                           67 points  ratio 1.0" in printed
+    assert printed.count("A6000 Llama-3.1-8B") == 2  # left out, and why
