@@ -276,3 +276,11 @@ def test_contradictions(asked: Request, says: str) -> None:
 def test_packs_can_be_shared_by_any_number_that_has_an_example_each() -> None:
     asked = request("qlora", training={"packing": True}, resources={"count": 3, "accelerator": "Medium"})
     assert choose(asked, ALL, TABLE, PLAIN).best.places == "3x Medium"
+
+
+def test_two_nodes_share_a_step_evenly_too() -> None:
+    """Of 3 examples, one on each of two nodes can't be."""
+    asked = request(
+        "full", training={"effectiveBatchSize": 3, "optimizer": "adamw"}, resources={"count": 1}, max_nodes=2
+    )
+    assert "needs 97.0 GiB per GPU" in refused(asked, cluster({"Large": [1, 1]}))

@@ -46,10 +46,9 @@ def check(request: Request) -> None:
 
 
 def _shared_evenly(request: Request, accelerators: int) -> None:
-    effective = request.effective_batch_size
-    # packs of a step are counted so that they can be shared; each accelerator must have an example, though
-    if effective % accelerators == 0 or (request.packed and accelerators <= effective):
+    if request.can_be_shared(accelerators):
         return
+    effective = request.effective_batch_size
     nodes = request.resources.nodes or 1
     most = max(1, accelerators // nodes)
     fits = largest_divisor(effective, limit=most) if nodes == 1 else None

@@ -162,6 +162,13 @@ class Request:
             engine=engine,
         )
 
+    def can_be_shared(self, accelerators: int) -> bool:
+        """Whether a step's examples can, evenly. Packs of a step are counted so that they can, but each accelerator
+        must have an example (finetune_trainer.data.packing).
+        """
+        effective = self.effective_batch_size
+        return effective % accelerators == 0 or (self.packed and accelerators <= effective)
+
     def share(self, accelerators: int) -> int:
         """Sequences of an optimizer step for each accelerator; packed, at most so many."""
         return self.effective_batch_size // accelerators

@@ -70,7 +70,8 @@ class Search:
         if hardware.resource is None:
             return [0] if nodes == 1 else []
         if asked is not None:
-            return [asked] if offer.availability(asked, nodes) != Availability.NEVER else []
+            can = self.request.can_be_shared(asked * nodes) and offer.availability(asked, nodes) != Availability.NEVER
+            return [asked] if can else []
         # what nothing connects, and what nothing is known of, is not combined unless asked for
         most = 1 if hardware.interconnect.kind == "none" or hardware.memory_gib is None else offer.largest
         effective = self.request.effective_batch_size
