@@ -252,7 +252,7 @@ def test_nearly_the_same_cost_is_a_tie() -> None:
     assert (choice.best.places, f"{choice.best.cost_usd:.2f}") == ("4x Small", "2.16")
     assert (choice.alternatives[0].option.places, choice.alternatives[0].why) == (
         "8x Small",
-        "costs about the same, and takes 8x Small of 10.0 GiB instead of 4x Small of 10.0 GiB",
+        "costs about the same ($1.98), and takes 8x Small of 10.0 GiB instead of 4x Small of 10.0 GiB",
     )
 
 

@@ -42,7 +42,8 @@ def why(option: Option, best: Option, *, priced: bool) -> str:
     if option.availability >= Availability.TAKEN > best.availability:
         return f"taken: {option.offer.why_not(option.count, option.nodes)}"
     if option.setup.optimizer != best.setup.optimizer and _cheaper(option, best, priced):
-        return f"{_money(option, best, priced)}, but needs the optimizer {option.setup.optimizer}"
+        cost = "is cheaper" if option.cost_usd is None else f"costs {usd(option.cost_usd)}"
+        return f"{cost}, but needs the optimizer {option.setup.optimizer}"
     return _money(option, best, priced)
 
 
@@ -64,10 +65,10 @@ def _against_limits(option: Option) -> str | None:
 
 
 def _money(option: Option, best: Option, priced: bool) -> str:
-    if priced and option.relative_cost is not None and best.relative_cost is not None:
-        ratio = option.relative_cost / best.relative_cost if best.relative_cost else 1.0
-        if 1 / rank.TIE <= ratio <= rank.TIE:
-            return f"costs about the same, and takes {_size(option)} instead of {_size(best)}"
+    if _cheaper(option, best, priced):
+        # within a tie, or it would have been chosen
+        cost = "" if option.cost_usd is None else f" ({usd(option.cost_usd)})"
+        return f"costs about the same{cost}, and takes {_size(option)} instead of {_size(best)}"
     if priced and option.cost_usd is not None and best.cost_usd is not None:
         return f"costs {usd(option.cost_usd)} instead of {usd(best.cost_usd)}"
     if priced and option.relative_cost is not None and best.relative_cost:
@@ -82,7 +83,7 @@ def _money(option: Option, best: Option, priced: bool) -> str:
 def _cheaper(option: Option, best: Option, priced: bool) -> bool:
     if not priced or option.relative_cost is None or best.relative_cost is None:
         return False
-    return option.relative_cost < best.relative_cost
+    return option.relative_cost <= best.relative_cost
 
 
 def _size(option: Option) -> str:

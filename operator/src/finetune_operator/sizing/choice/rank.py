@@ -12,6 +12,8 @@ TIE = 1.1
 """Costs that differ by less than this factor count as the same: the speed of a run is not known to a tenth, and nobody
 should be given eight accelerators instead of one for it, or an optimizer that rounds.
 """
+_SIZES = 10
+"""GiB: an A100 and an H100 of 80 GB are of one size, though their drivers report a little more or less."""
 # Those that keep the moments in 8 bits (Dettmers et al. 2022, arXiv:2110.02861: no loss of quality was measured, on
 # their tasks), and those that may move them to host memory.
 _PLAIN: Mapping[Optimizer, int] = {"adamw": 0, "adamw8bit": 1, "pagedAdamw": 2, "pagedAdamw8bit": 3}
@@ -46,7 +48,7 @@ def best(options: Sequence[Option], *, priced: bool) -> Option:
         return (
             _PLAIN[option.setup.optimizer],
             option.accelerators,
-            option.hardware.memory_gib or 0.0,
+            round((option.hardware.memory_gib or 0.0) / _SIZES),
             int(option.availability),
             *order(option, priced),
         )
@@ -71,12 +73,13 @@ def size(option: Option, *, priced: bool) -> float:
     return taken or 0.0
 
 
-def order(option: Option, priced: bool) -> tuple[float, float, int, str]:
+def order(option: Option, priced: bool) -> tuple[float, float, int, float, str]:
     """From cheap to dear."""
     return (
         size(option, priced=priced),
         option.relative_seconds or 0.0,
         option.accelerators,
+        option.hardware.memory_gib or 0.0,
         option.hardware.name,
     )
 
