@@ -24,10 +24,19 @@ def merged(base: Any, changes: Any) -> Any:
 
 
 INSPECTION = {
-    "model": json.dumps({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 400}),
-    "rows": 95,
-    "tokens": 9500,
-    "trainedTokens": 2000,
+    "model": json.dumps(
+        {
+            "model_type": "llama",
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 2,
+            "vocab_size": 400,
+        }
+    ),
+    "rows": 5000,
+    "tokens": 500_000,
+    "trainedTokens": 100_000,
     "lostTokens": 0,
     "longestTokens": 300,
     "p99Tokens": 250,

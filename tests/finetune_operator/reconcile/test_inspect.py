@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from finetune_api.contract import Outcome
 from finetune_operator.reconcile.inspect import MEMORY
-from finetune_operator.reconcile.support import TABLE, YES, Row
 from finetune_operator.settings import LimitSettings
 from tests.finetune_operator.reconcile.cluster import Cluster, has_writes, trains
 from tests.finetune_operator.reconcile.objects import INSPECTION, finetune_job, gpu_node, new_job
 
 START_DEADLINE = LimitSettings().start_deadline_seconds
 SHAPE = {
-    "parameters": 100_000,
+    "parameters": 133_000,
     "hiddenSize": 64,
     "layers": 2,
     "intermediateSize": 128,
@@ -32,11 +31,6 @@ def created(**spec: Any) -> Cluster:
 def given_shape() -> Cluster:
     """The model's shape is known without its config.json."""
     return created(model=GIVEN)
-
-
-@pytest.fixture(autouse=True)
-def _a_version_that_sizes_by_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cast(dict[str, Row], TABLE), "model.architecture", YES)
 
 
 def looked(cluster: Cluster) -> Cluster:

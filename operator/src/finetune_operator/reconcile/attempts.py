@@ -12,6 +12,7 @@ from finetune_operator.reconcile import retry
 from finetune_operator.reconcile.draft import Draft, Step, attempt_of, is_child, label
 from finetune_operator.reconcile.ended import job_end
 from finetune_operator.reconcile.follow import end_unseen, live_pods
+from finetune_operator.reconcile.pin import pinned
 from finetune_operator.reconcile.plan import Object
 from finetune_operator.reconcile.pod_state import is_live
 from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
@@ -97,7 +98,7 @@ def _create_config(draft: Draft, attempt: Attempt, sizing: Sizing) -> None:
         attempt=attempt.number,
         micro_batch_size=attempt.micro_batch_size or 1,
     )
-    draft.create.append(config_map(draft.job, config, sizing=sizing))
+    draft.create.append(config_map(draft.job, pinned(config, draft.resolved), sizing=sizing))
 
 
 def _record(draft: Draft, number: int, child: Object | None) -> Attempt:
