@@ -100,6 +100,11 @@ def at_step(kube: Kubectl, name: str, step: int, *, seconds: float = 180) -> Obj
 
 def pods(kube: Kubectl, name: str) -> list[Object]:
     """The training pods of the job, oldest first."""
+    return [pod for pod in all_pods(kube, name) if "finetune.dev/attempt" in pod["metadata"]["labels"]]
+
+
+def all_pods(kube: Kubectl, name: str) -> list[Object]:
+    """The training pods of the job and those that read its inputs, oldest first."""
     found = kube.list("pods", f"finetune.dev/job-name={name}")
     return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 

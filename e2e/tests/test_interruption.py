@@ -164,7 +164,9 @@ def test_suspend_gives_the_hardware_back_and_goes_on(
     kube("patch", "finetunejob", "suspended", "--type=merge", "-p", '{"spec":{"suspend":true}}')
     kube.until("finetunejob", "suspended", lambda job: phase(job) == "Suspended", seconds=60)
     subprocess.run(
-        kube.command("wait", "--for=delete", "pod", "-l", "finetune.dev/job-name=suspended", "--timeout=60s"),
+        kube.command(
+            "wait", "--for=delete", "pod", "-l", "finetune.dev/job-name=suspended,finetune.dev/attempt", "--timeout=60s"
+        ),
         env=dict(kube.env),
         check=True,
     )

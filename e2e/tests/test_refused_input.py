@@ -11,7 +11,7 @@ import pytest
 from e2e.kubectl import Kubectl, condition
 from e2e.tests.conftest import START_DEADLINE_SECONDS, Inputs
 from e2e.tests.hub import fake_hub
-from e2e.tests.jobs import at_step, events, finetune_job, finished, gone, phase, pods, submit, succeeded
+from e2e.tests.jobs import all_pods, at_step, events, finetune_job, finished, gone, phase, submit, succeeded
 
 pytestmark = pytest.mark.cluster
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.cluster
         ("mixed", {"dataset": {"train": {"source": "pvc://inputs/mixed.jsonl"}}}, "BadData", ["row 5", "one format"]),
     ],
 )
-def test_what_only_the_trainer_can_see(
+def test_what_is_found_in_the_inputs_before_a_gpu_is_taken(
     kube: Kubectl, inputs: Inputs, name: str, changes: dict[str, Any], reason: str, says: list[str]
 ) -> None:
     submit(kube, finetune_job(name, **changes))
@@ -37,7 +37,10 @@ def test_what_only_the_trainer_can_see(
     for words in says:
         assert words in failed["message"]
     assert condition(job, "Stalled")["status"] == "True"
-    assert len(job["status"]["attempts"]) == 1, "trying again cannot help"
+    assert condition(job, "Sized")["status"] == "False"
+    assert "attempts" not in job["status"]
+    assert len(all_pods(kube, name)) == 1, "trying again cannot help"
+    assert kube.get("persistentvolumeclaim", f"{name}-work") is None
     assert any(failed["message"][:60] in note for _, note in events(kube, name))
 
 
@@ -62,6 +65,7 @@ def test_models_that_the_hub_does_not_give(
     assert condition(job, "Failed")["reason"] == reason
     for words in says:
         assert words in condition(job, "Failed")["message"]
+    assert "attempts" not in job["status"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_what_the_operator_refuses_before_any_pod(
     job = finished(kube, name, seconds=20)
     assert says in condition(job, "Failed")["message"]
     assert condition(job, "Stalled")["status"] == "True"
-    assert pods(kube, name) == []
+    assert all_pods(kube, name) == []
     assert kube.get("persistentvolumeclaim", f"{name}-work") is None
     assert any(says in note for _, note in events(kube, name))
 
@@ -93,12 +97,13 @@ def waiting(kube: Kubectl, name: str, words: str, *, seconds: float) -> None:
     kube.until("finetunejob", name, said, seconds=seconds)
 
 
-def test_a_missing_secret_is_said_and_gives_the_gpu_back(kube: Kubectl, inputs: Inputs) -> None:
+def test_a_missing_secret_is_said_before_a_gpu_is_taken(kube: Kubectl, inputs: Inputs) -> None:
     model = {"source": "hf://org/gated", "tokenSecretRef": {"name": "no-such-secret", "key": "token"}}
     submit(kube, finetune_job("no-secret", model=model))
     waiting(kube, "no-secret", 'secret "no-such-secret" not found', seconds=60)
     job = finished(kube, "no-secret", seconds=START_DEADLINE_SECONDS + 60)
     assert 'secret "no-such-secret" not found' in condition(job, "Failed")["message"]
+    assert "attempts" not in job["status"]
     gone_pods(kube, "no-secret")
 
 
@@ -107,13 +112,14 @@ def test_an_image_that_cannot_be_pulled_is_said_within_a_minute(kube: Kubectl, i
     waiting(kube, "no-image", "no/such-image", seconds=60)
     job = finished(kube, "no-image", seconds=START_DEADLINE_SECONDS + 60)
     assert "no/such-image" in condition(job, "Failed")["message"]
+    assert "attempts" not in job["status"]
     gone_pods(kube, "no-image")
 
 
 def gone_pods(kube: Kubectl, name: str) -> None:
     """No pod of the job holds anything any more."""
     end = time.monotonic() + 60
-    while live := [p for p in pods(kube, name) if p["status"]["phase"] in ("Pending", "Running")]:
+    while live := [p for p in all_pods(kube, name) if p["status"]["phase"] in ("Pending", "Running")]:
         assert time.monotonic() < end, f"still there: {[p['metadata']['name'] for p in live]}"
         time.sleep(0.5)
 
@@ -186,7 +192,7 @@ def test_two_jobs_with_one_output(kube: Kubectl, inputs: Inputs) -> None:
     second = finished(kube, "second-writer", seconds=30)
     assert phase(second) == "Failed"
     assert "first-writer" in condition(second, "Failed")["message"]
-    assert pods(kube, "second-writer") == []
+    assert all_pods(kube, "second-writer") == []
     first = succeeded(kube, "first-writer")
     assert [o["uri"] for o in first["status"]["outputs"]] == [
         "pvc://first-writer-work/output",
