@@ -262,7 +262,7 @@ def test_alternatives() -> None:
     assert [(lost.option.places, lost.why) for lost in choice.alternatives] == [
         ("2x Small", "taken: small-1 has 0 of 2 free"),
         ("1x Large", "costs $4.05 instead of $3.30"),
-        ("1x Small", "7.0 GiB too little: needs 17.0 GiB of 10.0 GiB"),
+        ("1x Small", "7.0 GiB too little: needs 17.0 of 10.0 GiB"),
     ]
 
 

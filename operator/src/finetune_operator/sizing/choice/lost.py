@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from finetune_operator.sizing.choice import rank
-from finetune_operator.sizing.choice.option import Fault, Lost, Option
+from finetune_operator.sizing.choice.option import GIB, Fault, Lost, Option
 from finetune_operator.sizing.choice.shown import duration, gib, usd
 from finetune_operator.sizing.cluster.offer import Availability
 
@@ -51,7 +51,7 @@ def _against_limits(option: Option) -> str | None:
     needs, has = option.prediction.required, option.available_bytes
     match option.fault:
         case Fault.TOO_LARGE if has is not None:
-            return f"{gib(needs - has)} too little: needs {gib(needs)} of {gib(has)}"
+            return f"{gib(needs - has)} too little: needs {needs / GIB:.1f} of {gib(has)}"
         case Fault.TOO_DEAR if option.cost_usd is not None:
             return f"costs {usd(option.cost_usd)}, over resources.maxCostUSD"
         case Fault.TOO_SLOW if option.seconds is not None:
