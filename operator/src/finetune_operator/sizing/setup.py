@@ -23,6 +23,8 @@ class Engine(Schema):
     """In which adapters, their gradients and their optimizer states are kept."""
     optimizer_precision: Literal["fp32", "bf16"] = "fp32"
     """Of the moments of AdamW over weights in bf16."""
+    optimizer_kernel: Literal["fused", "foreach"] = "fused"
+    """foreach, torch's own default, updates all parameters at once and needs their denominators beside them."""
     optimizer_in_backward: bool = False
     """Each gradient is used and freed as soon as it is there."""
     master_weights: bool = False

@@ -18,6 +18,7 @@ ENGINES = st.builds(
     loss_kernel=st.sampled_from(["chunked", "eager", "liger"]),
     adapter_precision=st.sampled_from(["fp32", "bf16"]),
     optimizer_precision=st.sampled_from(["fp32", "bf16"]),
+    optimizer_kernel=st.sampled_from(["fused", "foreach"]),
     optimizer_in_backward=st.booleans(),
     master_weights=st.booleans(),
     quantization=st.sampled_from(["nf4-dq", "nf4", "int4-gptq", "int8"]),

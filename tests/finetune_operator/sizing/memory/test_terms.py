@@ -116,6 +116,21 @@ def test_a_paged_optimizer_keeps_one_tensors_moments_on_the_gpu() -> None:
     assert predict(setup("full", optimizer="pagedAdamw", device="cpu")).terms["optimizer"] == 8 * PARAMETERS
 
 
+@pytest.mark.parametrize(
+    ("method", "engine", "buffers"),
+    [
+        ("full", Engine(), 16 * 2**24),  # StochasticAdamW's chunk
+        ("full", Engine(optimizer_kernel="foreach"), 4 * PARAMETERS),
+        ("full", Engine(optimizer_kernel="foreach", optimizer_precision="bf16"), 2 * PARAMETERS),
+    ],
+)
+def test_the_step_takes_scratch_memory(method: Any, engine: Engine, buffers: int) -> None:
+    given = predict(setup(method, sequence_length=128, engine=engine))
+
+    assert given.moment == "step"
+    assert given.terms["buffers"] == buffers
+
+
 def test_the_optimizer_in_the_backward_pass_leaves_no_gradients() -> None:
     at_once = predict(setup("full", engine=Engine(optimizer_in_backward=True)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_operator.sizing.memory import precision, trained
+from finetune_operator.sizing.memory import precision, sharding, trained
 from finetune_operator.sizing.setup import Setup
 
 EIGHT_BIT = 2 * (1 + 4 / 256)
@@ -40,9 +40,12 @@ def states(setup: Setup) -> int:
 def temporaries(setup: Setup) -> int:
     """Bytes of scratch memory of a step.
 
-    StochasticAdamW makes fp32 copies of a chunk. torch's fused AdamW and bitsandbytes' need none; torch's plain AdamW,
-    on CPUs, takes a denominator as large as the parameter, and its square root before it.
+    StochasticAdamW makes fp32 copies of a chunk. torch's fused AdamW and bitsandbytes' need none. torch's foreach AdamW
+    takes the denominators of all parameters at once (torch/optim/adam.py, _multi_tensor_adam); its plain one, on CPUs,
+    that of one parameter, and its square root before it.
     """
+    if setup.optimizer == "adamw" and setup.device == "gpu" and setup.engine.optimizer_kernel == "foreach":
+        return sharding.share(setup, round(trained.parameters(setup) * per_parameter(setup) / 2))
     largest = trained.largest_parameter(setup)
     if setup.method == "full" and setup.optimizer == "adamw" and precision.trained(setup) == precision.HALF:
         if setup.engine.optimizer_precision == "bf16":

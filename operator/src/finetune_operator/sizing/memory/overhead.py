@@ -9,7 +9,10 @@ CONTEXT = {"gpu": 600 * MIB, "cpu": 950 * MIB}
 """A CUDA context with the kernels of torch, cuBLAS and bitsandbytes. On CPUs the resident libraries of a run and what
 it keeps of its data: measured, tests/finetune_trainer/test_host_memory.py."""
 FRAGMENTATION = 0.04
-"""Of what is allocated: rounding to 512 bytes and 2 MiB, and gaps between blocks of different sizes."""
+"""Of what is allocated: rounding to 512 bytes and 2 MiB, and gaps between blocks of different sizes.
+
+The trainer's expandable segments keep it small; older engines, with segments of a fixed size, lose more.
+"""
 
 
 def context(setup: Setup) -> int:

@@ -46,7 +46,7 @@ class Prediction:
     """The memory of one accelerator at its peak, in bytes."""
 
     moment: str
-    """When that is: head, layers, embedding, step, evaluation or generation."""
+    """When that is: head, layers, embedding, step or generation."""
     terms: Mapping[str, int]
     """What is there then, by the names of TERMS."""
 
@@ -102,70 +102,90 @@ def reference(setup: Setup) -> int:
     return sharding.share(setup, setup.architecture.parameters * precision.compute(setup))
 
 
-def _moments(setup: Setup) -> Iterator[_Moment]:
-    architecture = setup.architecture
-    count = tokens(setup)
-    everything = sharding.share(setup, trained.bytes_of(setup, trained.parameters(setup)))
-    outer = sharding.share(setup, trained.bytes_of(setup, _outer(setup)))
-    if setup.engine.optimizer_in_backward:
-        one = trained.bytes_of(setup, trained.largest_parameter(setup))
-        before = first = last = one
-    elif setup.accumulation > 1:
-        before = first = last = everything
-    else:
-        before, first, last = 0, outer, everything - (everything - outer) // architecture.layers
-    reduced, gathered = sharding.reduced(setup), sharding.gathered(setup)
-    shared = scores.mask(setup)
-    one_layer = count * activations.one_layer(setup) + scores.layer(setup)
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Bytes that the forward pass leaves for the backward pass."""
+
+    at_head: int
+    """Of all layers, before the first gradient."""
+    at_top: int
+    """When the last layer's gradient is computed."""
+    at_bottom: int
+    """When the first layer's is."""
+    experts_at_top: int
+    experts_at_bottom: int
+    """Of experts with their adapters added, at the same moments."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gradients:
+    """Bytes of the gradients that are there."""
+
+    at_head: int
+    at_top: int
+    at_bottom: int
+    at_end: int
+
+
+def _kept(setup: Setup) -> _Kept:
+    layers, count = setup.architecture.layers, tokens(setup)
+    mask = scores.mask(setup)
+    one = count * activations.one_layer(setup) + scores.layer(setup)
     checkpoint = count * activations.checkpoint(setup)
     merged = workspace.merged_experts(setup)
-    if setup.gradient_checkpointing:
-        held = checkpoint * (min(2, architecture.layers) if setup.engine.activation_offload else architecture.layers)
-        kept_merged = merged
-        at_layer = held + one_layer
-        at_bottom = checkpoint + one_layer
-    else:
-        held = count * activations.all_layers(setup) + architecture.layers * scores.layer(setup)
-        kept_merged = merged * architecture.layers
-        at_layer, at_bottom = held, one_layer
-    held += shared
+    # the first layer's input is there whether it is a checkpoint or not
+    bottom = mask + checkpoint + one
+    if not setup.gradient_checkpointing:
+        everything = mask + count * activations.all_layers(setup) + layers * scores.layer(setup)
+        return _Kept(everything, everything, bottom, merged * layers, merged)
+    # what is offloaded is fetched back one layer ahead
+    checkpoints = checkpoint * (min(2, layers) if setup.engine.activation_offload else layers)
+    return _Kept(mask + checkpoints, mask + checkpoints + one, bottom, merged, merged)
+
+
+def _gradients(setup: Setup) -> _Gradients:
+    """They grow from the head down, unless earlier forward passes of the step have left theirs."""
+    if setup.engine.optimizer_in_backward:
+        largest = trained.bytes_of(setup, trained.largest_parameter(setup))
+        return _Gradients(largest, largest, largest, largest)
+    everything = sharding.share(setup, trained.bytes_of(setup, trained.parameters(setup)))
+    if setup.accumulation > 1:
+        return _Gradients(everything, everything, everything, everything)
+    head = setup.architecture.embedding_parameters if trained.trains_head(setup) else 0
+    outer = sharding.share(setup, trained.bytes_of(setup, head))
+    return _Gradients(0, outer, everything - (everything - outer) // setup.architecture.layers, everything)
+
+
+def _moments(setup: Setup) -> Iterator[_Moment]:
+    """All that can be the peak, in the order of a step."""
+    kept, gradients = _kept(setup), _gradients(setup)
+    gathered, reduced = sharding.gathered(setup), sharding.reduced(setup)
     yield _Moment(
         "head",
-        gradients=before,
-        activations=held + head.final_norm(setup),
+        gradients=gradients.at_head,
+        activations=kept.at_head + head.final_norm(setup),
         logits=head.logits(setup),
-        buffers=gathered + (0 if setup.gradient_checkpointing else kept_merged) + _copies(setup),
+        buffers=gathered + _copies(setup) + (0 if setup.gradient_checkpointing else kept.experts_at_top),
     )
-    for kept, gradients, merged_now in (
-        (at_layer, first, kept_merged),
-        (at_bottom, last, merged),
-    ):
-        for grown, buffers in _work(setup):
-            yield _Moment(
-                "layers",
-                gradients=gradients,
-                activations=kept + shared + grown,
-                buffers=buffers + gathered + reduced + merged_now + workspace.gradient_of_merged(setup),
-            )
-    embedding = architecture.embedding_parameters * precision.trained(setup)
-    twice = embedding if setup.method == "full" and architecture.tied_embeddings else 0
-    yield _Moment(
-        "embedding",
-        gradients=last if setup.engine.optimizer_in_backward else everything,
-        buffers=gathered + reduced + twice,
-    )
+    experts = workspace.gradient_of_merged(setup)
+    for grown, buffers in _work(setup):
+        with_all = buffers + gathered + reduced + experts
+        yield _Moment("layers", gradients.at_top, kept.at_top + grown, 0, with_all + kept.experts_at_top)
+        yield _Moment("layers", gradients.at_bottom, kept.at_bottom + grown, 0, with_all + kept.experts_at_bottom)
+    yield _Moment("embedding", gradients=gradients.at_end, buffers=gathered + reduced + _second_gradient(setup))
     if not setup.engine.optimizer_in_backward:
-        temporaries = optimizer.temporaries(setup)
-        yield _Moment("step", gradients=everything, buffers=temporaries)
+        yield _Moment("step", gradients=gradients.at_end, buffers=optimizer.temporaries(setup))
     if setup.generation is not None:
         yield _Moment(
             "generation", generation=generation.cache(setup), logits=generation.logits(setup), buffers=gathered
         )
 
 
-def _outer(setup: Setup) -> int:
-    """Elements whose gradients are there before the layers': the head's."""
-    return setup.architecture.embedding_parameters if trained.trains_head(setup) else 0
+def _second_gradient(setup: Setup) -> int:
+    """Bytes of the embedding's gradient, while the head's is there that it is added to."""
+    if setup.method != "full" or not setup.architecture.tied_embeddings:
+        return 0
+    return trained.bytes_of(setup, setup.architecture.embedding_parameters)
 
 
 def _copies(setup: Setup) -> int:
