@@ -11,9 +11,12 @@ from finetune_trainer.failure import Failure
 from finetune_trainer.settings import Device
 
 
-def peak_gib() -> float | None:
-    """Most GPU memory that this process's tensors took at a time, in GiB; None without a GPU."""
-    return torch.cuda.max_memory_allocated() / (1 << 30) if torch.cuda.is_available() else None
+def peak_memory() -> str | None:
+    """What this process took of its GPU at most, in GiB: its tensors, and all that was reserved for them."""
+    if not torch.cuda.is_available():
+        return None
+    allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+    return f"{allocated / (1 << 30):.3f} GiB, reserved {reserved / (1 << 30):.3f} GiB"
 
 
 def detect(config: TrainerConfig, *, local_rank: int) -> Device:

@@ -2,16 +2,20 @@
 
 It makes a model of about 100M parameters and rows that it can learn, runs the trainer on them as a pod would, once
 per way that only exists on GPUs, and checks that each run ends well and that its loss has fallen; then it takes the
-GPU's memory away and checks that the trainer says so with exit code 80. It ends with a table, and 1 if a check failed.
+GPU's memory away and checks that the trainer says so with exit code 80. Where there are several GPUs, they share the
+work too, and go on from what they saved. Last it measures runs whose memory can be predicted, and writes the figures
+into --measured FILE. It ends with 1 if a check failed.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.contract import CONFIG_ENV, EXIT_CODES, TERMINATION_LOG_ENV, Outcome
+from finetune_trainer import gpu_memory
 
 log = logging.getLogger("finetune_trainer.gpu_check")
 
@@ -36,6 +41,7 @@ class Case:
     name: str
     method: str = "lora"
     training: dict[str, Any] = field(default_factory=dict)
+    processes: int = 1
 
 
 CASES = (
@@ -52,6 +58,17 @@ CASES = (
     Case("full, paged", method="full", training={"optimizer": "pagedAdamw"}),
     Case("full, fp32", method="full", training={"precision": "fp32", "attention": "sdpa"}),
 )
+
+
+def several(count: int) -> tuple[Case, ...]:
+    """What only several GPUs can show."""
+    if count < 2:
+        return ()
+    return tuple(
+        Case(f"{method}, {sharding} on {count}", method, {"sharding": sharding}, processes=count)
+        for sharding in ("ddp", "fsdp")
+        for method in ("lora", "qlora", "full")
+    )
 
 
 def configuration(case: Case, *, model: Path, rows: Path, work: Path) -> dict[str, Any]:
@@ -77,24 +94,36 @@ def configuration(case: Case, *, model: Path, rows: Path, work: Path) -> dict[st
         "workDir": str(work),
         "port": 0,
         "accelerator": "gpu",
+        "processes": case.processes,
         "model": {"source": {"uri": f"file://{model}", "path": str(model)}, "trustRemoteCode": False},
         "method": case.method,
         "dataset": {
             "train": {"uri": f"file://{rows}", "path": str(rows)},
             "validationFraction": 0.1,
             "trainOn": "responses",
-            "overlong": "drop",
+            "overlong": "truncate",
             "emptyResponses": "fail",
         },
-        "adapter": {"rank": 16, "alpha": 32, "dropout": 0.05, "targetModules": ["all-linear"]},
+        "adapter": {"rank": gpu_memory.RANK, "alpha": 32, "dropout": 0.05, "targetModules": ["all-linear"]},
         "training": training | case.training,
         "checkpoint": {"intervalSeconds": 600, "keep": 1},
         "output": {"uri": f"file://{work}/output"},
     }
 
 
-def make_model(folder: Path) -> None:
-    """A Llama of 8 layers, hidden size 1,024, with random weights and a tokenizer of bytes."""
+SHAPE = {
+    "hidden_size": 1024,
+    "intermediate_size": 2816,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 2048,
+}
+"""Of the model that the cases train: about 91M parameters."""
+
+
+def make_model(folder: Path, shape: dict[str, Any] | None = None, *, device: str = "cpu") -> None:
+    """A Llama with random weights, of `shape` or of SHAPE, and a tokenizer of bytes."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -111,19 +140,10 @@ def make_model(folder: Path) -> None:
     )
     fast.save_pretrained(folder)
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(alphabet),
-        hidden_size=1024,
-        intermediate_size=2816,
-        num_hidden_layers=8,
-        num_attention_heads=16,
-        num_key_value_heads=4,
-        max_position_embeddings=2048,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=None,
-    )
-    model = LlamaForCausalLM(config)
+    given = {"vocab_size": len(alphabet)} | (shape or SHAPE)
+    config = LlamaConfig(**given, pad_token_id=0, eos_token_id=1, bos_token_id=None)
+    with torch.device(device):
+        model = LlamaForCausalLM(config)
     model.to(torch.bfloat16)  # type: ignore[arg-type]
     model.save_pretrained(folder)
 
@@ -146,7 +166,7 @@ def make_rows(path: Path, count: int = 2000) -> None:
 def run(case: Case, folder: Path, *, model: Path, rows: Path) -> tuple[int, str, Path]:
     """Exit code and log of the trainer, and its work directory."""
     work = folder / re.sub(r"[^a-z0-9]+", "-", case.name)
-    work.mkdir()
+    work.mkdir(exist_ok=True)
     config = work / "config.json"
     config.write_text(json.dumps(configuration(case, model=model, rows=rows, work=work)), encoding="utf-8")
     environment = {**os.environ, CONFIG_ENV: str(config), TERMINATION_LOG_ENV: str(work / "termination-log")}
@@ -189,8 +209,52 @@ def out_of_memory(folder: Path, *, model: Path, rows: Path) -> tuple[bool, str]:
     return True, json.loads((work / "termination-log").read_text(encoding="utf-8"))["message"]
 
 
+def goes_on(case: Case, folder: Path, *, model: Path, rows: Path) -> tuple[bool, str]:
+    """Started again, a run that is done reads its last checkpoint and exports the same."""
+    digests = []
+    for _ in range(2):
+        code, text, work = run(case, folder, model=model, rows=rows)
+        result = json.loads((work / "termination-log").read_text(encoding="utf-8"))
+        if code != 0:
+            return False, f"exit code {code}\n{text[-3000:]}"
+        digests.append(result["outputs"][0]["digest"])
+    good = digests[0] == digests[1] and result["resumedFromStep"] == result["step"]
+    return good, f"resumed from step {result.get('resumedFromStep')}, exported {digests[1][:19]}"
+
+
+def measure(folder: Path, *, gpus: int, into: Path | None) -> bool:
+    """The memory of runs that can be predicted. One that doesn't fit says so and is passed over."""
+    import torch
+
+    model, lines, good = folder / "1b", [], True
+    make_model(model, gpu_memory.SHAPE, device="cuda")
+    torch.cuda.empty_cache()
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    for each in (*gpu_memory.RUNS, *gpu_memory.several(gpus)):
+        rows = folder / f"{each.sequence_length}.jsonl"
+        gpu_memory.make_rows(rows, length=each.sequence_length)
+        case = Case(each.name, each.method, each.training(), each.processes)
+        code, text, work = run(case, folder, model=model, rows=rows)
+        shutil.rmtree(work)  # checkpoints of 12 GB
+        line = each.line(text, config, gpu_memory.kernel_of(text))
+        if code == EXIT_CODES[Outcome.OUT_OF_GPU_MEMORY]:
+            log.info("%-64s does not fit", each.name)
+        elif code != 0 or line is None:
+            good = False
+            log.info("%-64s FAIL  exit code %d\n%s", each.name, code, text[-3000:])
+        else:
+            lines.append(line)
+            log.info("%-64s %.2f GiB", each.name, json.loads(line)["measuredBytes"] / (1 << 30))
+    if into is not None:
+        into.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return good
+
+
 def main() -> int:
     """Run every case. Returns 1 if one failed, 2 without a GPU."""
+    parser = argparse.ArgumentParser(prog="python -m finetune_trainer.gpu_check", description="Prove it on a GPU.")
+    parser.add_argument("--measured", type=Path, metavar="FILE", help="write what was measured there, as JSON lines")
+    into = parser.parse_args().measured
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     import torch
 
@@ -204,13 +268,19 @@ def main() -> int:
         model, rows = folder / "model", folder / "rows.jsonl"
         make_model(model)
         make_rows(rows)
-        for case in CASES:
+        gpus = torch.cuda.device_count()
+        for case in (*CASES, *several(gpus)):
             good, line = judge(*run(case, folder, model=model, rows=rows))
             failed += not good
             log.info("%-24s %s  %s", case.name, "ok  " if good else "FAIL", line)
         good, line = out_of_memory(folder, model=model, rows=rows)
         failed += not good
         log.info("%-24s %s  %s", "out of memory", "ok  " if good else "FAIL", line)
+        for case in several(gpus):
+            good, line = goes_on(case, folder, model=model, rows=rows)
+            failed += not good
+            log.info("%-24s %s  %s", f"{case.name}, again", "ok  " if good else "FAIL", line)
+        failed += not measure(folder, gpus=gpus, into=into)
     return 1 if failed else 0
 
 

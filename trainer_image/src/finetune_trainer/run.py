@@ -48,7 +48,7 @@ def recipe(
         space,
         training,
     )
-    from finetune_trainer.device import detect, peak_gib
+    from finetune_trainer.device import detect, peak_memory
     from finetune_trainer.settings import batching, settings
 
     # What this is, where it runs, and where it goes
@@ -107,8 +107,8 @@ def recipe(
     interruption.defer()
     trainer.train(resume_from_checkpoint=str(start.path) if start else None)
     training.must_be_done(trainer, work, interruption)
-    if (peak := peak_gib()) is not None and device.kind == "cuda":
-        log.info("peak GPU memory %.2f GiB", peak)
+    if (peak := peak_memory()) is not None and device.kind == "cuda":
+        log.info("peak GPU memory %s", peak)
 
     # The result, written, verified and copied
     reporter.stage("Exporting")
