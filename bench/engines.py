@@ -1,6 +1,7 @@
 """What each engine that was measured does, as far as its memory depends on it, read from its source code.
 
 A published row says what the user set; the rest is the engine's. Nothing here is fitted to the figures.
+torch.optim.AdamW and the Hugging Face Trainer's adamw_torch of those years are foreach where nobody says otherwise.
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ def qwen(point: Point, shape: Architecture) -> Setup:
             loss_kernel="eager",
             adapter_precision="bf16" if whole else "fp32",
             optimizer_precision="bf16" if whole else "fp32",
+            optimizer_kernel="foreach",
             quantization="int4-gptq",
         ),
     )
@@ -164,6 +166,7 @@ def litgpt(point: Point, shape: Architecture) -> Setup:
             loss_kernel="eager",
             adapter_precision="bf16",
             optimizer_precision="bf16",
+            optimizer_kernel="foreach",
             quantization="nf4-dq" if point.quant == "nf4-dq" else "nf4",
         ),
     )
@@ -178,12 +181,14 @@ def _litgpt_targets(words: str) -> tuple[str, ...]:
     return tuple(wanted) + (("gate_proj", "up_proj", "down_proj") if "mlp" in words else ())
 
 
+MAY_2024 = "@0217d44"
 TORCHTUNE_RANK = 64  # recipes/configs/llama3_2/3B_{lora,qlora}_single_device.yaml
 TORCHTUNE_TARGETS = ("q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def torchtune(point: Point, shape: Architecture) -> Setup:
-    """pytorch/torchtune recipes/*_single_device.py: everything in bf16, the optimizer's states too; fused AdamW.
+    """pytorch/torchtune recipes/*_single_device.py: everything in bf16, the optimizer's states too; AdamW fused,
+    but for the configurations of May 2024.
 
     NF4 by torchao, whose scales are quantised twice. Paged optimizers are bitsandbytes'.
     """
@@ -201,7 +206,7 @@ def torchtune(point: Point, shape: Architecture) -> Setup:
     elif "q,k,v,o" in point.targets:
         targets = LLAMA_ALL
     # then utils.wrap_compile took the model alone, and the loss, eager and over all logits, is the peak
-    compiled = "@0217d44" not in point.source and ("compile" in words or (flags and "+packed" not in words))
+    compiled = MAY_2024 not in point.source and ("compile" in words or (flags and "+packed" not in words))
     return _setup(
         point,
         shape,
@@ -215,6 +220,7 @@ def torchtune(point: Point, shape: Architecture) -> Setup:
             loss_kernel="chunked" if point.loss == "chunked" else "eager",
             adapter_precision="bf16",
             optimizer_precision="bf16",
+            optimizer_kernel="foreach" if MAY_2024 in point.source else "fused",
             optimizer_in_backward=" in bwd" in words or "optimizer_in_bwd" in words or "+act offload" in words,
             activation_offload="act offload" in words or "as above" in words,
             compiled=compiled,
@@ -247,6 +253,7 @@ def swift(point: Point, shape: Architecture) -> Setup:
         engine=Engine(
             loss_kernel="eager",
             optimizer_precision="bf16" if point.method == "full" else "fp32",
+            optimizer_kernel="foreach",
             quantization="int4-gptq" if point.quant == "gptq-int4" else "nf4-dq",
         ),
     )
@@ -265,7 +272,13 @@ def answer(point: Point, shape: Architecture) -> Setup:
         shape,
         targets=("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj"),
         dropout=0.1,
-        engine=Engine(loss_kernel="eager", adapter_precision="bf16", optimizer_precision="bf16", quantization="nf4"),
+        engine=Engine(
+            loss_kernel="eager",
+            adapter_precision="bf16",
+            optimizer_precision="bf16",
+            optimizer_kernel="foreach",
+            quantization="nf4",
+        ),
     )
 
 
@@ -279,7 +292,7 @@ def llama_factory(point: Point, shape: Architecture) -> Setup:
         targets=("q_proj", "v_proj"),
         dropout=0.1,
         accumulation=2,
-        engine=Engine(loss_kernel="eager"),
+        engine=Engine(loss_kernel="eager", optimizer_kernel="foreach"),
     )
 
 
