@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 FILE_BYTES = 2 << 30
 """Of data in several files so much is fetched and read, a whole file at least."""
 TOKENS = 20_000_000
-"""So many are counted: half a minute to two on one core."""
+"""So many are counted: half a minute to two."""
+PROCESSES = 4
+"""At most so many tokenise, whatever the node has: each takes some 200 MB of the pod's memory."""
 
 log = logging.getLogger("finetune_trainer")
 
@@ -121,7 +123,8 @@ def _read(counting: Tokenising, source: SourceConfig, split: str, cache: Path, r
     first = _FirstFiles(FILE_BYTES)
     with _no_fault_of_the_job():
         found = fetch_dataset(source, token=token, cache=cache, default_split=split, choose=first)
-    measured = measure(counting, found.path, most_tokens=TOKENS, processes=available(), alive=reporter.heartbeat)
+    processes = min(available(), PROCESSES)
+    measured = measure(counting, found.path, most_tokens=TOKENS, processes=processes, alive=reporter.heartbeat)
     log.info("%s: %s", source.uri, measured.counts)
     return _Data(measured, first.share, found.revision)
 
