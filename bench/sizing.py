@@ -27,6 +27,7 @@ from finetune_operator.sizing.setup import Setup
 
 UNDER = 0.9
 KNOWN, HELD_OUT, BEYOND = "developed with", "held out", "beyond the assumptions"
+OWN = "own"
 GIB = 2**30
 
 
@@ -231,7 +232,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "developedWith": found(report.single(KNOWN)),
         "heldOut": found(report.single(HELD_OUT)),
         "beyond": found(report.single(BEYOND)),
-        "own": found(report.single("own")),
+        "own": found([each for each in report.compared if each.group == OWN]),
         "compared": rows(report.compared),
         "fits": rows(report.fits),
         "leftOut": [{"id": str(point.id), "reason": reason} for point, reason in report.left_out],
@@ -251,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print()
         return 0
     if args.measured is not None:
-        print(_line("own, one GPU", figures(report.compared)), *map(_row, report.compared), sep="\n")
+        print(_line(OWN, figures(report.compared)), *map(_row, report.compared), sep="\n")
         return 0
     print(*show(report, args.worst), sep="\n")
     return 0
@@ -265,7 +266,7 @@ def own(path: Path) -> Iterable[Compared]:
             name=str(number),
             text=text,
             method=setup.method,
-            group="own",
+            group=OWN,
             accelerators=setup.accelerators,
             measured=size,
             expected=prediction.total - prediction.terms.get("context", 0) - prediction.terms.get("fragmentation", 0),
