@@ -8,7 +8,6 @@ JOB_NAME_LABEL = f"{GROUP}/job-name"
 JOB_UID_LABEL = f"{GROUP}/job-uid"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 ACCELERATOR_LABEL = f"{GROUP}/accelerator"
-SIZING_ANNOTATION = f"{GROUP}/sizing"
 
 TRAINER_PORT = 8090
 WORK_DIR = "/work"

@@ -156,6 +156,8 @@ class Sizing(Schema):
     """Predicted cost; left out where no price or no time is known."""
     alternatives: Annotated[list[Alternative], Field(max_length=3)] | None = None
     """The best plans that were not chosen, and why."""
+    notes: list[str] | None = None
+    """What else there is to say about how it was chosen, such as what the job waits for."""
 
 
 class Progress(Schema):

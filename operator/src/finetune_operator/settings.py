@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from finetune_api.schema import ImageRef, Name, Quantity, Schema
+from finetune_operator.sizing.cluster.offers import NodesToCome
 
 
 class TrainerSettings(Schema):
@@ -70,6 +71,8 @@ class Settings(Schema):
     """The operator's own namespace: where its Lease is."""
     lease_name: Name = "finetune-operator"
     """Lease of leader election."""
+    nodes_to_come: Annotated[list[NodesToCome], Field(max_length=64)] = []
+    """Kinds of node that the cluster adds when a pod needs one: accelerator, count of one node, most nodes."""
     workers: Annotated[int, Field(ge=1, le=64)] = 4
     """Jobs reconciled at the same time."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080

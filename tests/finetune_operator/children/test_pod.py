@@ -116,12 +116,12 @@ def test_the_kind_of_gpu_is_demanded_in_every_alternative() -> None:
     demand = {
         "key": PRODUCT_LABEL,
         "operator": "In",
-        "values": ["NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe"],
+        "values": ["NVIDIA-L4"],
     }
-    terms = required(pod(EVERYTHING, accelerator="A100-80GB"))
+    terms = required(pod(EVERYTHING, accelerator="L4"))
     assert len(terms) == 2
     assert all(demand in term["matchExpressions"] for term in terms)
-    assert required(pod(SHORTEST, accelerator="A100-80GB")) == [{"matchExpressions": [demand]}]
+    assert required(pod(SHORTEST, accelerator="L4")) == [{"matchExpressions": [demand]}]
     assert required(pod(SHORTEST, accelerator="nvidia-gpu")) == []
     assert required(pod(SHORTEST)) == []
 

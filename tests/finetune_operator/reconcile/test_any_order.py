@@ -239,6 +239,7 @@ def device_of(config_map: dict[str, Any]) -> str:
 @pytest.mark.parametrize("writes", [0, 1, 2, 3, 4])
 def test_what_it_runs_on_survives_a_crash_and_a_change_of_nodes(writes: int, after: list[dict[str, Any]]) -> None:
     cluster = Cluster(nodes=(gpu_node("NVIDIA-L4"),))  # its inputs have been read
+    cluster.carry_out(cluster.plan())  # the sizing, into status
     cluster.carry_out(cluster.plan(), writes=writes)
     cluster.nodes = after
     cluster.reconcile()

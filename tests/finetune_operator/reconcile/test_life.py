@@ -29,8 +29,12 @@ def ended(cluster: Cluster, outcome: Outcome) -> Cluster:
     return cluster
 
 
-def test_the_first_look_makes_everything_and_says_so() -> None:
+def test_it_is_said_what_for_before_anything_is_made() -> None:
     cluster = Cluster()
+    plan = cluster.plan()
+    assert plan.create == ()
+    cluster.carry_out(plan)
+    assert cluster.condition("Sized")["status"] == "True"
     plan = cluster.plan()
     assert [child["kind"] for child in plan.create] == ["PersistentVolumeClaim", "ConfigMap", "Job"]
     cluster.carry_out(plan)
@@ -61,7 +65,7 @@ def test_a_job_that_nothing_happens_to() -> None:
     assert status["progress"]["step"] == status["progress"]["maxSteps"] == 100
     assert status["outputs"][0]["uri"] == "pvc://invoices-work/output"
     assert status["resolved"] == {"modelRevision": "c0ffee"}
-    assert [reason for reason, _ in cluster.events] == ["Starting", "Training", "Succeeded"]
+    assert [reason for reason, _ in cluster.events] == ["Advice", "Starting", "Training", "Succeeded"]
     assert cluster.writes <= 12
 
 

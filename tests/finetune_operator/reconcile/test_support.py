@@ -82,8 +82,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"objective": "dpo", "training": {"dpo": {"beta": 0.1}}}, "spec.training.dpo: is not supported"),
     ({"resources": {"count": 65}}, "spec.resources.count: 65 is not supported: this version trains on one node"),
     ({"resources": {"nodes": 2}}, "spec.resources.nodes: 2 is not supported: this version trains on one node: 1"),
-    ({"resources": {"maxCostUSD": 20}}, "spec.resources.maxCostUSD: is not supported"),
-    ({"resources": {"spot": False}}, "spec.resources.spot: is not supported"),
     ({"evaluation": {"metrics": ["f1"]}}, "spec.evaluation: is not supported"),
     ({"output": {"merge": True}}, "spec.output.merge: true is not supported"),
     (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from finetune_api import API_VERSION, KIND
@@ -14,7 +13,6 @@ from finetune_api.names import (
     JOB_UID_LABEL,
     MANAGED_BY,
     MANAGED_BY_LABEL,
-    SIZING_ANNOTATION,
     attempt_name,
 )
 from finetune_api.status import Sizing
@@ -45,17 +43,9 @@ def owner(job: FineTuneJob) -> dict[str, Any]:
 
 
 def of_attempt(job: FineTuneJob, number: int, *, sizing: Sizing) -> dict[str, Any]:
-    """Metadata of a child of one attempt. The annotation keeps what it was made for, should the operator die before
-    status says so: the nodes may have changed when it looks again.
-    """
+    """Metadata of a child of one attempt. The label tells what it runs on, also where status was lost."""
     metadata = owned(job, name=attempt_name(job.metadata.name, number), attempt=number)
-    # what lost is for people to read in status, and is most of it
-    kept = sizing.model_copy(update={"alternatives": None}).to_json()
-    return {
-        **metadata,
-        "labels": {**metadata["labels"], ACCELERATOR_LABEL: sizing.accelerator},
-        "annotations": {SIZING_ANNOTATION: json.dumps(kept, separators=(",", ":"), sort_keys=True)},
-    }
+    return {**metadata, "labels": {**metadata["labels"], ACCELERATOR_LABEL: sizing.accelerator}}
 
 
 def owned(job: FineTuneJob, *, name: str, attempt: int | None = None) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def start(draft: Draft) -> Step:
         return Step.DONE
     if draft.newest is not None and not draft.stood_before(draft.newest):
         return Step.DONE  # first the end is written down: a crash after the next creation would lose it
+    if draft.newest is None and draft.sizing != draft.before.sizing:
+        return Step.DONE  # first it is written down what everything is made for
     number = draft.newest.number + 1 if draft.newest is not None else 1
     if draft.seen.refusal is not None:
         return _wait(draft, "Refused", draft.seen.refusal)

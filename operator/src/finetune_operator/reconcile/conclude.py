@@ -61,7 +61,7 @@ def conclude(draft: Draft) -> Step:
             more = verdict.why.removeprefix(f"{why}; ") if why in message else verdict.why
             message = f"{message}; {more}"
         if newest.outcome == Outcome.OUT_OF_GPU_MEMORY and (newest.micro_batch_size or 1) <= 1:
-            draft.advice = [*(advice for advice in draft.advice or () if advice != MEMORY_ADVICE), MEMORY_ADVICE]
+            draft.advice = [MEMORY_ADVICE, *(advice for advice in draft.advice or () if advice != MEMORY_ADVICE)]
             message = f"{message}; {MEMORY_ADVICE.message}"
         fail(draft, newest.outcome or "Unknown", message)
         return Step.DONE

@@ -27,6 +27,7 @@ from finetune_operator.reconcile.said import read_result
 from finetune_operator.reconcile.status import read_time
 from finetune_operator.reconcile.suspend import suspend
 from finetune_operator.sizing.hardware import CPU
+from finetune_operator.sizing.models.catalogue import lookup
 
 MESSAGE_LIMIT = 1500
 """Characters of `Inspection.failure`."""
@@ -98,7 +99,7 @@ def _conclude(draft: Draft, child: Object, end: End) -> Step:
     message = MEMORY if _out_of_memory(end) else end.message
     if OUTCOMES[end.outcome].action is Action.STOP:
         return _fail(draft, end.outcome, message)
-    if draft.job.spec.model.architecture is None:
+    if draft.job.spec.model.architecture is None and lookup(draft.job.spec.model.source) is None:
         return _fail(draft, end.outcome, f"{message}; try again later, {GIVE_SHAPE}")
     draft.inspection = Inspection(failure=message[:MESSAGE_LIMIT])
     draft.tell(Event("Warning", "NotInspected", f"the job goes on without having read its inputs: {message}"))

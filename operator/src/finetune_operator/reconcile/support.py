@@ -59,7 +59,6 @@ SOURCES = Schemes(
         "oci": "oci:// is not read by this version; use hf://, or copy it to a claim and use pvc://CLAIM/PATH",
     },
 )
-_NO_LIMITS = "this version predicts neither time nor money; remove it (activeDeadlineSeconds stops a long run)"
 _ONE_NODE = "this version trains on one node"
 MOST_ACCELERATORS = 64
 """Of one node: no machine has more, and a larger count is a typing error or is meant for several nodes."""
@@ -71,7 +70,7 @@ TABLE: Mapping[str, Row] = {
     "model.tokenSecretRef": YES,
     "model.trustRemoteCode": YES,
     "model.secretRef": Not(_NO_S3),
-    "model.architecture": Not("this version does not size by the model's shape; remove it"),
+    "model.architecture": YES,
     "method": Only(("full", "lora", "qlora"), "works: full, lora, qlora"),
     "objective": Only(("sft",), "works: sft"),
     "backend": Only(("trl",), "works: trl"),
@@ -132,10 +131,10 @@ TABLE: Mapping[str, Row] = {
     "resources.nodes": Only((1,), f"{_ONE_NODE}: 1"),
     "resources.cpu": YES,
     "resources.memory": YES,
-    "resources.maxCostUSD": Not(_NO_LIMITS),
-    "resources.maxDurationSeconds": Not(_NO_LIMITS),
-    "resources.priceUSDPerHour": Not("this version does not count money; remove it"),
-    "resources.spot": Not("this version does not choose between kinds of nodes; use podTemplate.tolerations"),
+    "resources.maxCostUSD": YES,
+    "resources.maxDurationSeconds": YES,
+    "resources.priceUSDPerHour": YES,
+    "resources.spot": YES,
     "podTemplate.labels": YES,
     "podTemplate.annotations": YES,
     "podTemplate.nodeSelector": YES,

@@ -19,12 +19,20 @@ def unscheduled(draft: Draft, state: Unscheduled) -> None:
     """No node: that may last, and holds nothing."""
     if state.message:
         draft.phase = "Pending"
-        draft.conditions.set(Type.ADMITTED, False, "Unschedulable", state.message)
+        draft.conditions.set(Type.ADMITTED, False, "Unschedulable", _waits_for(draft, state.message))
         draft.conditions.set(Type.TRAINED, False, "Unschedulable")
     else:
         draft.phase = "Starting"
         draft.conditions.set(Type.ADMITTED, False, "Scheduling", "the pod waits for the scheduler")
         draft.conditions.set(Type.TRAINED, False, "Starting")
+
+
+def _waits_for(draft: Draft, scheduler: str) -> str:
+    """What the job is to run on, and why the scheduler does not place it there."""
+    sizing = draft.sizing
+    if sizing is None or sizing.count == 0:
+        return scheduler
+    return f"waits for {sizing.count} free {sizing.accelerator} on one node: {scheduler}"
 
 
 def creating(draft: Draft, state: Creating) -> End | None:

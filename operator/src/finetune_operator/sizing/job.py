@@ -20,6 +20,7 @@ from finetune_operator.sizing.cluster.offers import Available
 from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.hardware import Table
 from finetune_operator.sizing.memory import trained
+from finetune_operator.sizing.models.refusal import refuse_quantized
 from finetune_operator.sizing.quantity import amount
 from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import Estimate, price_usd_per_hour
@@ -66,10 +67,13 @@ def size(
 
     Raises:
         SizingError: nothing fits; the text says why and what would.
+        ModelError: the model is stored in a form that the method cannot train.
     """
+    refuse_quantized(model.architecture, job.spec.method, job.spec.model.source)
     asked = request(job, model=model, data=data, engine=engine, max_nodes=max_nodes)
     choice = choose(asked, available, table)
-    sizing = _sizing(choice, asked).model_copy(update={"host": _host(job, choice.best.setup)})
+    host_needs = _host(job, choice.best.setup)
+    sizing = _sizing(choice, asked).model_copy(update={"host": host_needs, "notes": list(choice.notes) or None})
     return Sized(sizing, choice, tuple(advise(_case(job, model, data, choice.best, asked, today=today))))
 
 
