@@ -333,6 +333,14 @@ def test_a_job_that_had_begun_before_is_not_inspected() -> None:
     assert not [child for child in cluster.of("Job") if not trains(child)]
 
 
+def test_a_kind_that_there_is_not_is_said_before_any_pod() -> None:
+    cluster = looked(created(resources={"accelerator": "H9000"}))
+    assert cluster.children == {}
+    assert cluster.condition("Failed")["reason"] == "NothingFits"
+    assert "H9000" in cluster.condition("Failed")["message"]
+    assert cluster.condition("Sized")["status"] == "False"
+
+
 def test_a_crash_between_the_first_attempt_and_its_status_loses_nothing() -> None:
     cluster = reading(created())
     cluster.end_trainer(Outcome.SUCCEEDED)

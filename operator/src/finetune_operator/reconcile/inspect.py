@@ -26,6 +26,8 @@ from finetune_operator.reconcile.retry import OUTCOMES, Action, Cause
 from finetune_operator.reconcile.said import read_result
 from finetune_operator.reconcile.status import read_time
 from finetune_operator.reconcile.suspend import suspend
+from finetune_operator.sizing.choice.eligible import named
+from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.hardware import CPU
 from finetune_operator.sizing.models.catalogue import lookup
 
@@ -56,6 +58,8 @@ def inspect(draft: Draft) -> Step:
         draft.conditions.set(Type.SIZED, None, "Suspended")
         return Step.DONE
     draft.phase = "Pending"
+    if child is None and (error := _no_such_kind(draft)) is not None:
+        return _fail(draft, "NothingFits", error)
     draft.conditions.set(Type.SIZED, None, "Inspecting", "a pod reads the model and the data")
     over = _wait(draft, child, states)
     if over is not None and child is not None:
@@ -106,10 +110,22 @@ def _conclude(draft: Draft, child: Object, end: End) -> Step:
     return Step.GO_ON
 
 
-def _fail(draft: Draft, outcome: Outcome | Cause, message: str) -> Step:
-    draft.conditions.set(Type.SIZED, False, outcome, message)
-    fail(draft, outcome, message)
+def _fail(draft: Draft, reason: str, message: str) -> Step:
+    draft.conditions.set(Type.SIZED, False, reason, message)
+    fail(draft, reason, message)
     return Step.DONE
+
+
+def _no_such_kind(draft: Draft) -> str | None:
+    """What no input can change is said before any is read."""
+    asked = draft.job.spec.resources.accelerator if draft.job.spec.resources is not None else None
+    if asked is None:
+        return None
+    try:
+        named(asked, draft.seen.hardware)
+    except SizingError as error:
+        return str(error)
+    return None
 
 
 def _out_of_memory(end: End) -> bool:

@@ -35,7 +35,7 @@ def eligible(request: Request, there: Available, table: Table) -> Eligible:
     asked = request.resources
     notes = tuple(str(unknown) for unknown in there.unknown[:_NAMED])
     if asked.accelerator is not None:
-        return _of_kind(request, _named(asked.accelerator, table), there, notes)
+        return _of_kind(request, named(asked.accelerator, table), there, notes)
     if asked.count == 0:
         return _of_kind(request, table.row(CPU), there, notes)
     if not there.offers:
@@ -61,7 +61,12 @@ _SERVED = "nvidia.com/"
 """The trainer's image brings CUDA. Who has built one for another vendor's accelerators asks for them by name."""
 
 
-def _named(name: str, table: Table) -> Hardware:
+def named(name: str, table: Table) -> Hardware:
+    """The kind that a job asks for.
+
+    Raises:
+        SizingError: there is none of that name; the text lists those that there are.
+    """
     row = table.find(name)
     if row is None:
         raise SizingError(
