@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_api.job import FineTuneJob
+from finetune_api.status import Sizing
+from finetune_operator.sizing.hardware import CPU, builtin
+from finetune_operator.sizing.split import roughly
 from tests.finetune_operator.reconcile.objects import finetune_job
 
 SHORTEST: dict[str, Any] = {}
@@ -93,3 +96,9 @@ EVERYTHING: dict[str, Any] = {
 def job(changes: dict[str, Any]) -> FineTuneJob:
     """As the operator reads it."""
     return FineTuneJob.from_object(finetune_job(**changes))
+
+
+def sized(of: FineTuneJob) -> Sizing:
+    """On the accelerator that it names, else on a CPU: as where nothing is known of the model."""
+    asked = of.spec.resources.accelerator if of.spec.resources is not None else None
+    return roughly(builtin().row(asked or CPU), of)

@@ -17,8 +17,7 @@ from finetune_operator.children.job import attempt_job
 from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
 from finetune_operator.settings import Settings
 from finetune_operator.sizing.hardware import builtin
-from finetune_operator.sizing.size import size
-from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job
+from tests.finetune_operator.children.jobs import EVERYTHING, SHORTEST, job, sized
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = Settings.model_validate(
@@ -34,7 +33,7 @@ SETTINGS = Settings.model_validate(
 
 def built(of: FineTuneJob) -> dict[str, Any]:
     """Kind -> manifest."""
-    sizing = size(of, (), builtin())
+    sizing = sized(of)
     hardware = builtin().row(sizing.accelerator)
     config = trainer_config(
         of, paths=paths_in_cluster(of), sizing=sizing, attempt=2, micro_batch_size=sizing.micro_batch_size or 1

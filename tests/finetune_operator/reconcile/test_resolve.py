@@ -10,16 +10,14 @@ from finetune_api.contract import TrainerConfig
 from finetune_api.schema import Sharding
 from finetune_api.status import Sizing
 from finetune_operator.reconcile.resolve import Paths, paths_in_cluster, trainer_config
-from finetune_operator.sizing.hardware import builtin
-from finetune_operator.sizing.size import size
-from tests.finetune_operator.children.jobs import job
+from tests.finetune_operator.children.jobs import job, sized
 
 RUN = Paths(work_dir="/tmp/run", port=0, claims={}, output_uri="file:///tmp/run/output")
 
 
 def config(changes: dict[str, Any], *, paths: Paths | None = None) -> TrainerConfig:
     of = job(changes)
-    sizing = size(of, (), builtin())
+    sizing = sized(of)
     return trainer_config(of, paths=paths or paths_in_cluster(of), sizing=sizing, attempt=1, micro_batch_size=1)
 
 

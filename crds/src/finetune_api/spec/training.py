@@ -79,7 +79,7 @@ class TrainingSpec(Schema):
     warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """Number of such steps, instead of warmupRatio."""
     optimizer: Optimizer | None = None
-    """Optimizer; left out: adamw, or adamw8bit where only that fits."""
+    """Optimizer; left out: adamw, or for adapters adamw8bit or pagedAdamw8bit where only that fits."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] | None = None
     """Decoupled weight decay; left out: 0."""
     max_grad_norm: Annotated[float, Field(gt=0, le=1_000_000)] | None = None

@@ -1,4 +1,4 @@
-"""`finetune crds`: what is generated from the models, and what the chart has copies of: written, checked, or printed."""
+"""`finetune crds`: what is generated from the models, and what the chart has copies of: written, checked or printed."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from finetune_operator.local.stopping import Stopping
 from finetune_operator.local.trainer import End, Trainer
 from finetune_operator.local.workdir import WorkDir
 from finetune_operator.reconcile.retry import Action, after, backoff
-from finetune_operator.sizing import batch, defaults
-from finetune_operator.sizing.size import with_micro_batch
+from finetune_operator.sizing import defaults
+from finetune_operator.sizing.split import halved, with_micro_batch
 
 POLL_SECONDS = 0.5
 
@@ -57,10 +57,7 @@ class Run:
                 case Action.FINISH | Action.STOP:
                     return end
                 case Action.ADAPT:
-                    effective = batch.effective_batch_size(
-                        self.job.spec.training.effective_batch_size if self.job.spec.training else None
-                    )
-                    micro = batch.halved(micro, effective=effective) or micro
+                    micro = halved(self.sizing, micro, job=self.job) or micro
                     display.say(f"{verdict.why}: going on with a micro-batch of {micro}, the same examples per step")
                 case Action.RETRY | Action.RESUME:
                     seconds = backoff(made).total_seconds()

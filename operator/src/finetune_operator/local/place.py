@@ -28,7 +28,7 @@ from finetune_operator.sizing.job import size
 from finetune_operator.sizing.known import UnknownModelError, model_facts
 from finetune_operator.sizing.models.config_json import FILE, read
 from finetune_operator.sizing.models.keys import ModelError
-from finetune_operator.sizing.size import roughly
+from finetune_operator.sizing.split import roughly
 
 Device = Literal["cpu", "gpu"]
 

@@ -19,8 +19,7 @@ from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
 from finetune_operator.reconcile.size import say_sized
 from finetune_operator.reconcile.status import read_time
 from finetune_operator.reconcile.storage import claim_is_ready
-from finetune_operator.sizing import batch
-from finetune_operator.sizing.size import with_micro_batch
+from finetune_operator.sizing.split import halved, with_micro_batch
 
 HISTORY = 120
 """Attempts kept in status; more than all that can count."""
@@ -120,13 +119,12 @@ def _record(draft: Draft, number: int, child: Object | None) -> Attempt:
 
 def _micro_batch(draft: Draft) -> int:
     """Sequences per device: as sized, halved after each attempt that ran out of GPU memory."""
-    newest, training = draft.newest, draft.job.spec.training
+    newest, sizing = draft.newest, draft.sizing
     if newest is None or newest.micro_batch_size is None:
-        return (draft.sizing.micro_batch_size if draft.sizing is not None else None) or 1
-    if newest.outcome != Outcome.OUT_OF_GPU_MEMORY:
+        return (sizing.micro_batch_size if sizing is not None else None) or 1
+    if newest.outcome != Outcome.OUT_OF_GPU_MEMORY or sizing is None:
         return newest.micro_batch_size
-    effective = batch.effective_batch_size(training.effective_batch_size if training is not None else None)
-    return batch.halved(newest.micro_batch_size, effective=effective) or 1
+    return halved(sizing, newest.micro_batch_size, job=draft.job) or 1
 
 
 def _shortened(attempts: list[Attempt]) -> list[Attempt]:

@@ -16,7 +16,7 @@ from finetune_operator.sizing.job import Sized, pod_demand
 from finetune_operator.sizing.job import size as work_out
 from finetune_operator.sizing.known import data_facts, model_facts
 from finetune_operator.sizing.models.keys import ModelError
-from finetune_operator.sizing.size import roughly
+from finetune_operator.sizing.split import roughly
 
 
 def size(draft: Draft) -> Step:

@@ -49,6 +49,8 @@ def request(
         data=data,
         engine=engine or Engine(),
         max_nodes=max_nodes,
+        checkpoint_seconds=(job.spec.checkpoint or CheckpointSpec()).interval_seconds
+        or defaults.CHECKPOINT_INTERVAL_SECONDS,
     )
 
 
@@ -120,7 +122,7 @@ def _sizing(choice: Choice, asked: Request) -> Sizing:
         nodes=best.nodes,
         gpus=best.accelerators,
         sharding=setup.sharding,
-        micro_batch_size=setup.micro_batch_size,
+        micro_batch_size=best.micro_batch_size,
         gradient_accumulation_steps=None if asked.packed else setup.accumulation,
         gradient_checkpointing=setup.gradient_checkpointing,
         optimizer=setup.optimizer,

@@ -126,6 +126,7 @@ def estimate(
     epochs: float,
     max_steps: int | None,
     effective_batch_size: int,
+    checkpoint_seconds: int,
 ) -> Time | None:
     if data.tokens is None or hardware.tflops is None:
         return None

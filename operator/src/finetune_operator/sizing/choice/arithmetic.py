@@ -56,6 +56,7 @@ class EstimateTime(Protocol):
         epochs: float,
         max_steps: int | None,
         effective_batch_size: int,
+        checkpoint_seconds: int,
     ) -> Estimate | None: ...
 
 

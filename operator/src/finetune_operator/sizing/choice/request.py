@@ -42,6 +42,8 @@ class Request:
     generation: Generation | None = None
     max_nodes: int = 1
     """Nodes that a job may be given where one cannot do it."""
+    checkpoint_seconds: int = defaults.CHECKPOINT_INTERVAL_SECONDS
+    """Of training between checkpoints."""
 
     @property
     def effective_batch_size(self) -> int:

@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 
 from finetune_operator.sizing import batch
-from finetune_operator.sizing.choose import SizingError
-from finetune_operator.sizing.hardware import builtin
-from finetune_operator.sizing.quantity import amount
-from finetune_operator.sizing.size import size, with_micro_batch
-from tests.finetune_operator.children.jobs import job
+from finetune_operator.sizing.split import halved, with_micro_batch
+from tests.finetune_operator.children.jobs import job, sized
 from tests.finetune_operator.reconcile.cluster import Cluster
 from tests.finetune_operator.reconcile.objects import finetune_job, gpu_node
 
@@ -29,29 +26,33 @@ CPU_NODE: dict[str, Any] = {"metadata": {"name": "cpu"}, "status": {"allocatable
         ({}, [], "cpu", 0),
         ({}, [CPU_NODE], "cpu", 0),
         ({}, [CPU_NODE, gpu_node("NVIDIA-L4")], "L4", 1),
-        ({}, [gpu_node("NVIDIA-L4"), gpu_node("NVIDIA-H200"), gpu_node("Tesla-T4")], "H200", 1),
+        ({}, [gpu_node("NVIDIA-L4"), gpu_node("NVIDIA-H200")], "L4", 1),  # small jobs go to small GPUs
         ({}, [gpu_node("")], "nvidia-gpu", 1),  # no feature discovery runs there
-        ({}, [gpu_node("NVIDIA-Z9000")], "nvidia-gpu", 1),
         ({}, [gpu_node("NVIDIA-Z9000"), gpu_node("Tesla-T4")], "T4", 1),
         ({"count": 0}, [gpu_node()], "cpu", 0),
     ],
 )
 def test_the_accelerator(resources: dict[str, Any], nodes: list[Any], accelerator: str, count: int) -> None:
-    sizing = size(job({"resources": resources}), nodes, builtin())
-    assert (sizing.accelerator, sizing.count) == (accelerator, count)
+    cluster = Cluster(finetune_job(resources=resources), nodes=tuple(nodes))
+    cluster.reconcile()
+    sizing = (cluster.job or {})["status"]["sizing"]
+    assert (sizing["accelerator"], sizing["count"]) == (accelerator, count)
 
 
 @pytest.mark.parametrize(
     ("resources", "says"),
-    [({"accelerator": "H9000"}, 'no kind "H9000"; there are T4,'), ({"accelerator": "L4", "count": 0}, "L4 is one")],
+    [
+        ({"accelerator": "H9000"}, 'no kind "H9000"; there are '),
+        ({"accelerator": "L4", "count": 0}, "L4 is one"),
+        ({"maxCostUSD": 0.0001, "accelerator": "L4"}, "maxCostUSD"),
+    ],
 )
-def test_what_does_not_exist(resources: dict[str, Any], says: str) -> None:
-    with pytest.raises(SizingError, match=says):
-        size(job({"resources": resources}), [], builtin())
+def test_what_does_not_exist_or_is_not_affordable(resources: dict[str, Any], says: str) -> None:
     cluster = Cluster(finetune_job(resources=resources))
     cluster.reconcile()
     assert cluster.phase() == "Failed"
     assert cluster.condition("Sized")["status"] == "False"
+    assert says in cluster.condition("Sized")["message"]
     assert cluster.condition("Stalled")["status"] == "True"
     assert cluster.children == {}
 
@@ -81,7 +82,7 @@ def test_a_node_that_comes_later_changes_nothing() -> None:
     ],
 )
 def test_the_batch(training: dict[str, Any], micro: int, accumulation: int | None) -> None:
-    sizing = size(job({"training": training}), [], builtin())
+    sizing = sized(job({"training": training}))
     assert (sizing.micro_batch_size, sizing.gradient_accumulation_steps) == (micro, accumulation)
 
 
@@ -94,7 +95,7 @@ def test_halved(micro: int, effective: int, next_: int | None) -> None:
 
 def test_another_micro_batch_keeps_the_effective_one() -> None:
     of = job({"training": {"packing": False}})
-    sizing = with_micro_batch(size(of, [], builtin()), 2, job=of)
+    sizing = with_micro_batch(sized(of), 2, job=of)
     assert (sizing.micro_batch_size, sizing.gradient_accumulation_steps) == (2, 8)
 
 
@@ -104,17 +105,12 @@ def test_another_micro_batch_keeps_the_effective_one() -> None:
 )
 def test_gradient_checkpointing(accelerator: str, asked: bool | None, on: bool) -> None:
     of = job({"resources": {"accelerator": accelerator}, "training": {"gradientCheckpointing": asked}})
-    assert size(of, [], builtin()).gradient_checkpointing is on
+    assert sized(of).gradient_checkpointing is on
 
 
-@pytest.mark.parametrize(
-    ("text", "number"), [("500m", 0.5), (8, 8), ("2.5", 2.5), ("1k", 1000), ("1Ki", 1024), ("1.5Gi", 1.5 * 2**30)]
-)
-def test_amount(text: str | int, number: float) -> None:
-    assert float(amount(text)) == number
-
-
-@pytest.mark.parametrize("text", ["", "8 Gi", "8GiB", "-1", "x"])
-def test_no_amount(text: str) -> None:
-    with pytest.raises(ValueError, match="is no quantity"):
-        amount(text)
+@pytest.mark.parametrize(("count", "micro", "accumulation"), [(1, 2, 8), (2, 2, 4), (4, 2, 2), (8, 2, 1)])
+def test_accelerators_share_a_step(count: int, micro: int, accumulation: int) -> None:
+    of = job({"training": {"packing": False}})
+    sizing = with_micro_batch(sized(of).model_copy(update={"count": count}), micro, job=of)
+    assert sizing.gradient_accumulation_steps == accumulation
+    assert halved(sizing, micro, job=of) == 1

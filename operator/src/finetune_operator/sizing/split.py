@@ -1,25 +1,12 @@
-"""What a job runs on and how it is split, before it starts. Later it stands in status and is not asked again."""
+"""How a job's batch is split when memory turns out otherwise than predicted, or nothing is known of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from finetune_api.job import FineTuneJob
-from finetune_api.spec.resources import ResourcesSpec
 from finetune_api.spec.training import TrainingSpec
 from finetune_api.status import Sizing
-from finetune_operator.sizing import batch, choose, defaults
-from finetune_operator.sizing.choose import Node
-from finetune_operator.sizing.hardware import Hardware, Table
-
-
-def size(job: FineTuneJob, nodes: Iterable[Node], table: Table) -> Sizing:
-    """Work out what the job leaves open.
-
-    Raises:
-        SizingError: nothing fits; the text says why and what would.
-    """
-    return roughly(choose.accelerator(job.spec.resources or ResourcesSpec(), nodes, table), job)
+from finetune_operator.sizing import batch, defaults
+from finetune_operator.sizing.hardware import Hardware
 
 
 def roughly(row: Hardware, job: FineTuneJob) -> Sizing:
@@ -34,6 +21,7 @@ def roughly(row: Hardware, job: FineTuneJob) -> Sizing:
         count=0 if row.resource is None else 1,
         nodes=1,
         gpus=0 if row.resource is None else 1,
+        sharding="none",
         micro_batch_size=micro,
         gradient_accumulation_steps=batch.accumulation(micro, effective=effective, packing=packing),
         gradient_checkpointing=row.device == "gpu" if checkpointing is None else checkpointing,
@@ -44,6 +32,15 @@ def with_micro_batch(sizing: Sizing, micro: int, *, job: FineTuneJob) -> Sizing:
     """The same with another micro-batch: accumulation makes up for it."""
     training = job.spec.training or TrainingSpec()
     packing = defaults.PACKING if training.packing is None else training.packing
-    effective = batch.effective_batch_size(training.effective_batch_size)
-    steps = batch.accumulation(micro, effective=effective, packing=packing)
+    steps = batch.accumulation(micro, effective=_share(sizing, training), packing=packing)
     return sizing.model_copy(update={"micro_batch_size": micro, "gradient_accumulation_steps": steps})
+
+
+def halved(sizing: Sizing, micro: int, *, job: FineTuneJob) -> int | None:
+    """The next smaller micro-batch after running out of GPU memory; None: it is 1 already."""
+    return batch.halved(micro, effective=_share(sizing, job.spec.training or TrainingSpec()))
+
+
+def _share(sizing: Sizing, training: TrainingSpec) -> int:
+    """Examples of an optimizer step for each accelerator."""
+    return batch.effective_batch_size(training.effective_batch_size) // max(1, sizing.count * sizing.nodes)
