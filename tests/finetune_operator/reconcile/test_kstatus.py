@@ -10,7 +10,7 @@ import pytest
 from finetune_api.contract import Outcome
 from finetune_operator.settings import LimitSettings, Settings
 from tests.finetune_operator.reconcile.cluster import Cluster
-from tests.finetune_operator.reconcile.objects import finetune_job
+from tests.finetune_operator.reconcile.objects import finetune_job, new_job
 from tests.finetune_operator.reconcile.test_life import ended, started
 
 
@@ -46,6 +46,15 @@ def refused() -> Cluster:
     cluster = created()
     cluster.refusal = "Job invoices-a1 was refused: exceeded quota"
     return looked(cluster)
+
+
+def inspecting(**spec: Any) -> Cluster:
+    return looked(Cluster(new_job(**spec)))
+
+
+def bad_inputs() -> Cluster:
+    cluster = started(inspecting())
+    return ended(cluster, Outcome.BAD_DATA)
 
 
 def unschedulable() -> Cluster:
@@ -110,6 +119,9 @@ def going() -> Cluster:
     ("scene", "phase", "seen"),
     [
         (created, "", "InProgress"),  # the status that the CRD gives it: observedGeneration -1
+        (inspecting, "Pending", "InProgress"),  # nobody knows yet what it will run on
+        (bad_inputs, "Failed", "Failed"),
+        (lambda: inspecting(suspend=True), "Suspended", "Current"),
         (lambda: looked(created()), "Starting", "Current"),  # acted on: it counts as a Job that runs does
         (refused, "Pending", "InProgress"),  # nothing runs, and somebody has to see to it
         (unschedulable, "Pending", "Current"),
@@ -138,7 +150,9 @@ def test_kstatus(scene: Callable[[], Cluster], phase: str, seen: str) -> None:
     assert kstatus(cluster.job) == seen
 
 
-@pytest.mark.parametrize("scene", [training, suspended, never_started, edited_at_the_end, refused])
+@pytest.mark.parametrize(
+    "scene", [inspecting, bad_inputs, training, suspended, never_started, edited_at_the_end, refused]
+)
 def test_conditions_are_as_the_conventions_want_them(scene: Callable[[], Cluster]) -> None:
     job = scene().job
     assert job is not None
