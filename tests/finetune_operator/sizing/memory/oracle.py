@@ -30,9 +30,12 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
+from finetune_operator.sizing.memory import precision
 from finetune_operator.sizing.memory.weights import BYTES
 from finetune_operator.sizing.setup import Setup
 from finetune_trainer.optimizer import StochasticAdamW
+
+TYPES = {precision.HALF: torch.bfloat16, precision.FP32: torch.float32}
 
 
 class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -114,7 +117,7 @@ def _on_meta(config: Mapping[str, Any], setup: Setup) -> Any:
     made = AutoConfig.for_model(**config)
     made._attn_implementation = "eager" if setup.kernel == "eager" else "sdpa"
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(made, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
+        model = AutoModelForCausalLM.from_config(made, dtype=TYPES[precision.weight(setup)])  # type: ignore[no-untyped-call]
         if setup.method == "qlora":
             _quantise(model)
     if setup.engine.loss_kernel == "chunked":
@@ -131,13 +134,14 @@ def _on_meta(config: Mapping[str, Any], setup: Setup) -> Any:
             r=setup.rank,
             lora_dropout=setup.dropout,
             target_modules="all-linear" if targets == ["all-linear"] else targets,
+            modules_to_save=list(setup.modules_to_save) or None,
             task_type="CAUSAL_LM",
         ),
         low_cpu_mem_usage=True,
     )
     for parameter in adapted.parameters():
         if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
+            parameter.data = parameter.data.to(TYPES[precision.trained(setup)])
     return adapted.train()
 
 
@@ -164,7 +168,8 @@ def _materialise(model: nn.Module) -> None:
 
 def _steps(model: Any, setup: Setup) -> Simulated:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = StochasticAdamW(trained, lr=1e-4) if setup.method == "full" else torch.optim.AdamW(trained, fused=True)
+    ours = setup.method == "full" and precision.trained(setup) == precision.HALF
+    optimizer = StochasticAdamW(trained, lr=1e-4) if ours else torch.optim.AdamW(trained, fused=True)
     tokens = torch.zeros(setup.micro_batch_size, setup.sequence_length, dtype=torch.long)
     fused = {"fused_lm_head": True} if setup.engine.loss_kernel == "chunked" else {}
     live = Live()
@@ -177,7 +182,7 @@ def _steps(model: Any, setup: Setup) -> Simulated:
         optimizer.zero_grad()
         live.peak = static = live.now
         for _ in range(setup.accumulation):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=setup.precision != "fp32"):
                 loss = model(input_ids=tokens, labels=tokens, use_cache=False, **fused).loss
             live.backward = True
             loss.backward()
@@ -207,7 +212,7 @@ def _stand_ins() -> Iterator[None]:
             stack.enter_context(mock.patch.object(tiles, name, nothing))
         stack.enter_context(mock.patch.object(tiles, "_addmm_fp32", add_product))
         # the modules are imported by the first model of their kind
-        for kind in ("llama", "mistral", "qwen3_moe", "gemma3"):
+        for kind in ("llama", "mistral", "qwen3_moe", "gemma2", "gemma3"):
             __import__(f"transformers.models.{kind}.modeling_{kind}")
             module = sys.modules[f"transformers.models.{kind}.modeling_{kind}"]
             for mask in ("create_causal_mask", "create_sliding_window_causal_mask"):

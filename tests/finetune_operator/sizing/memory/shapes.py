@@ -67,6 +67,20 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "sliding_window": None,
         "tie_word_embeddings": False,
     },
+    # Gemma 2 2B: a tanh around scores and logits, which only eager attention has
+    "gemma2": {
+        "model_type": "gemma2",
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 256000,
+        "max_position_embeddings": 8192,
+        "sliding_window": 4096,
+        "tie_word_embeddings": True,
+    },
     # Gemma 3 1B: heads of 256 over a stream of 1152, four norms a layer, a vocabulary of 262,144
     "gemma3": {
         "model_type": "gemma3_text",

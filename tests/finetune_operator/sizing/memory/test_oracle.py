@@ -40,6 +40,11 @@ EAGER = Engine(loss_kernel="eager")
         ("gemma3", "lora", 4, 2048, True, {}),
         ("gemma3", "lora", 2, 4096, False, {"engine": EAGER}),
         ("gemma3", "qlora", 4, 4096, True, {}),
+        ("gemma2", "lora", 2, 2048, True, {"kernel": "eager"}),
+        ("llama-1b", "full", 2, 2048, False, {"engine": Engine(master_weights=True)}),
+        ("llama-1b", "full", 2, 2048, True, {"precision": "fp32"}),
+        ("danube", "lora", 2, 2048, True, {"dropout": 0.0, "modules_to_save": ("embed_tokens", "lm_head")}),
+        ("danube", "lora", 2, 2048, False, {"engine": Engine(adapter_precision="bf16", optimizer_precision="bf16")}),
         ("qwen3-moe", "full", 1, 2048, True, {}),
         ("qwen3-moe", "lora", 1, 4096, True, {"dropout": 0.0}),
         ("qwen3-moe", "lora", 1, 4096, False, {"target_modules": ("q_proj", "k_proj", "v_proj", "o_proj")}),
@@ -51,7 +56,8 @@ def test_the_prediction_is_the_simulated_peak(
 ) -> None:
     from tests.finetune_operator.sizing.memory.oracle import simulate
 
-    setup = Setup(architecture(model), method, batch, tokens, checkpointing, packed=False, kernel="flash", **more)
+    settings = {"packed": False, "kernel": "flash", **more}
+    setup = Setup(architecture(model), method, batch, tokens, checkpointing, **settings)
     predicted = predict(setup)
     # of a process and its allocator, which a simulation has none of
     torch_sees = predicted.total - predicted.terms["context"] - predicted.terms["fragmentation"]

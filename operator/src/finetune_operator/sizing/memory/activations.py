@@ -180,6 +180,12 @@ def one_layer(setup: Setup) -> int:
     return common + widest + -(-adapters(setup) // architecture.layers)
 
 
+def given_back(setup: Setup) -> int:
+    """Bytes for each token of that which are free again when attention's gradient is computed."""
+    architecture = setup.architecture
+    return feed_forward(setup, [each for each in architecture.linears if each.layers == architecture.layers])
+
+
 def checkpoint(setup: Setup) -> int:
     """Bytes for each token of one layer's input, all that checkpointing keeps (Chen et al. 2016, arXiv:1604.06174)."""
-    return setup.architecture.hidden_size * precision.weight(setup)
+    return setup.architecture.hidden_size * trained.stream(setup)

@@ -19,7 +19,8 @@ def final_norm(setup: Setup) -> int:
     width = architecture.hidden_size
     kept = width * precision.FP32 + width * precision.weight(setup) * (1 if setup.method == "full" else 0)
     copies = 2 if setup.engine.loss_kernel == "chunked" and setup.device == "gpu" else 1
-    return tokens(setup) * (kept + width * precision.compute(setup) * copies)
+    result = max(precision.compute(setup), trained.stream(setup) if setup.method != "full" else 0)
+    return tokens(setup) * (kept + width * result * copies)
 
 
 def logits(setup: Setup) -> int:

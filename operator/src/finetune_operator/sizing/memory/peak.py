@@ -165,7 +165,10 @@ def _moments(setup: Setup) -> Iterator[_Moment]:
         gradients=gradients.at_head,
         activations=kept.at_head + head.final_norm(setup),
         logits=head.logits(setup),
-        buffers=gathered + _copies(setup) + (0 if setup.gradient_checkpointing else kept.experts_at_top),
+        buffers=gathered
+        + _copies(setup)
+        + _copies_of_head(setup)
+        + (0 if setup.gradient_checkpointing else kept.experts_at_top),
     )
     experts = workspace.gradient_of_merged(setup)
     for grown, buffers in _work(setup):
@@ -198,12 +201,20 @@ def _copies(setup: Setup) -> int:
     return trained.adapter_parameters(setup) * compute
 
 
+def _copies_of_head(setup: Setup) -> int:
+    """Bytes of such a copy of the head and of its gradient. TRL casts the head tile by tile."""
+    compute = precision.compute(setup)
+    whole = setup.engine.loss_kernel != "chunked" and trained.trains_head(setup)
+    return 2 * compute * setup.architecture.embedding_parameters if whole and precision.trained(setup) > compute else 0
+
+
 def _work(setup: Setup) -> Iterator[tuple[int, int]]:
     """Bytes of activations and of buffers in the heaviest moments of one layer's backward pass."""
     copies = _copies(setup)
     if setup.gradient_checkpointing:
         copies //= setup.architecture.layers
     yield workspace.gradients_of_activations(setup), copies
-    yield scores.workspace(setup), copies
+    # attention's turn comes when the feed-forward layer has given back what it kept
+    yield max(0, scores.workspace(setup) - tokens(setup) * activations.given_back(setup)), copies
     yield tokens(setup) * workspace.stream(setup), copies + workspace.casts_of_adapters(setup)
     yield 2 * tokens(setup) * workspace.stream(setup), copies + workspace.dequantised(setup)

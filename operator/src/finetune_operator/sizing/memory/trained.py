@@ -99,6 +99,11 @@ def saves_head(setup: Setup) -> bool:
     return setup.method != "full" and bool(_last_names(setup) & HEADS)
 
 
+def stream(setup: Setup) -> int:
+    """Bytes of one number of the residual stream: its type is that of the embedding, or of the copy that is trained."""
+    return max(precision.weight(setup), precision.trained(setup) if saves_embedding(setup) else 0)
+
+
 def trains_head(setup: Setup) -> bool:
     """Whether the output head has a gradient."""
     return setup.method == "full" or saves_head(setup)

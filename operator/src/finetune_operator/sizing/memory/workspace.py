@@ -24,7 +24,7 @@ def gradients_of_activations(setup: Setup) -> int:
 
 def stream(setup: Setup) -> int:
     """Bytes for each token of the gradient of the residual stream."""
-    return setup.architecture.hidden_size * precision.weight(setup)
+    return setup.architecture.hidden_size * trained.stream(setup)
 
 
 def casts_of_adapters(setup: Setup) -> int:
