@@ -29,6 +29,7 @@ lint: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/finetune crds --check
+	$(BIN)/python -m models.generate --check
 	$(BIN)/python -m docs.generate --check
 
 types: .venv
@@ -42,6 +43,7 @@ e2e: .venv ## only what runs on the real cluster
 
 generate: .venv ## write the CRD, its copy in the chart, the API reference, and the tables in docs/
 	$(BIN)/finetune crds
+	$(BIN)/python -m models.generate
 	$(BIN)/python -m docs.generate
 
 golden: .venv ## rewrite the golden files; the diff is the review
@@ -54,7 +56,9 @@ lock: $(FINETUNE_CACHE)/uv-tool ## resolve the lock files anew from pyproject.to
 gpu-check: .venv ## on a machine with a GPU: prove every path that only a GPU can run, and measure it
 	$(BIN)/python -m finetune_trainer.gpu_check
 
-bench: .venv ## the operator with 2,000 idle jobs: memory and time to ready
+bench: .venv ## predictions against published measurements; the operator with 2,000 idle jobs: memory and time to ready
+	$(BIN)/python -m bench.sizing
+	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.operator_idle
 
 clean: ## take the cluster down and remove what was built in the tree; the cache stays (rm -r $(FINETUNE_CACHE))
