@@ -21,6 +21,18 @@ def cache(setup: Setup) -> int:
     return made.batch_size * positions * token
 
 
+def prefill(setup: Setup) -> int:
+    """Bytes of one layer's gate, up projection and product while the prompts are read, all of their tokens at once.
+
+    What part of the context is prompt is not known: all of it, at most.
+    """
+    if setup.generation is None:
+        return 0
+    architecture, made = setup.architecture, setup.generation
+    wide = 3 * architecture.intermediate_size + 2 * architecture.hidden_size
+    return made.batch_size * made.context * wide * precision.compute(setup)
+
+
 def logits(setup: Setup) -> int:
     """Bytes of the next token's logits: in fp32, and twice more as they are sorted and sampled."""
     if setup.generation is None:

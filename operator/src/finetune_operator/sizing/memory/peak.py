@@ -180,7 +180,11 @@ def _moments(setup: Setup) -> Iterator[_Moment]:
         yield _Moment("step", gradients=gradients.at_end, buffers=optimizer.temporaries(setup))
     if setup.generation is not None:
         yield _Moment(
-            "generation", generation=generation.cache(setup), logits=generation.logits(setup), buffers=gathered
+            "generation",
+            activations=generation.prefill(setup),
+            logits=generation.logits(setup),
+            buffers=gathered,
+            generation=generation.cache(setup),
         )
 
 
