@@ -33,6 +33,7 @@ from finetune_api.names import ATTEMPT_LABEL, JOB_NAME_LABEL, MANAGED_BY, MANAGE
 from finetune_operator import access
 from finetune_operator.client import ApiError, Client
 from finetune_operator.kinds import FINE_TUNE_JOB, JOB, POD, Kind
+from tests.finetune_operator.reconcile.objects import INSPECTION
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMESPACES = 10
@@ -99,7 +100,7 @@ async def measure(args: argparse.Namespace, folder: Path, kubeconfig: Path) -> i
 
 
 async def prepare(client: Client, jobs: int) -> None:
-    """The CRD, some namespaces, and FineTuneJobs as users write them."""
+    """The CRD, some namespaces, and FineTuneJobs as users write them, whose inputs have been read."""
     await client.create(CRD, "", yaml.safe_load((ROOT / "crds/finetunejobs.yaml").read_text()))
     names = [f"team-{n}" for n in range(NAMESPACES)]
     for name in names:
@@ -109,7 +110,10 @@ async def prepare(client: Client, jobs: int) -> None:
     async def make(number: int) -> None:
         namespace = names[number % NAMESPACES]
         async with limit:
-            await client.create(FINE_TUNE_JOB, namespace, job(namespace, f"job-{number:05}"))
+            made = await client.create(FINE_TUNE_JOB, namespace, job(namespace, f"job-{number:05}"))
+            # What the pods that do not run here would have found.
+            read = {"status": {"inspection": INSPECTION}}
+            await client.patch(FINE_TUNE_JOB, namespace, made["metadata"]["name"], read, subresource="status")
 
     await until_served(client)
     await asyncio.gather(*(make(number) for number in range(jobs)))

@@ -19,6 +19,7 @@ import pytest
 
 from e2e.kubectl import Kubectl
 from tests.apiserver import ApiServer
+from tests.finetune_operator.reconcile.objects import INSPECTION
 
 pytestmark = pytest.mark.apiserver
 NAMES = (f"operator-{number}" for number in itertools.count())
@@ -107,10 +108,28 @@ def start(apiserver: ApiServer, namespace: Kubectl, tmp_path: Path) -> Iterator[
             operator.process.wait()
 
 
-def test_a_job_gets_what_it_consists_of_and_then_there_is_peace(start: Start, namespace: Kubectl) -> None:
+def test_a_new_jobs_inputs_are_read_before_anything_else_is_made(start: Start, namespace: Kubectl) -> None:
     operator = start()
     operator.until_ready("leads")
     namespace("apply", "--server-side", "-f", "-", stdin=JOB)
+    until(lambda: namespace.get("job", "invoices-inspect") is not None, lambda: operator.log.read_text())
+    job = namespace.until("finetunejob", "invoices", lambda j: "phase" in j.get("status", {}), seconds=SECONDS)
+    for kind in ("configmap", "job"):
+        child = namespace.get(kind, "invoices-inspect")
+        assert child is not None, kind
+        assert child["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+    assert namespace.get("pvc", "invoices-work") is None
+    sized = next(c for c in job["status"]["conditions"] if c["type"] == "Sized")
+    assert (sized["status"], sized["reason"]) == ("Unknown", "Inspecting")
+
+
+def test_a_job_gets_what_it_consists_of_and_then_there_is_peace(start: Start, namespace: Kubectl) -> None:
+    namespace("apply", "--server-side", "-f", "-", stdin=JOB)
+    # What the pod that does not run here would have found.
+    read = json.dumps({"status": {"inspection": INSPECTION}})
+    namespace("patch", "finetunejob", "invoices", "--subresource=status", "--type=merge", "-p", read)
+    operator = start()
+    operator.until_ready("leads")
     job = namespace.until("finetunejob", "invoices", lambda j: "phase" in j.get("status", {}), seconds=SECONDS)
     until(lambda: namespace.get("job", "invoices-a1") is not None, lambda: operator.log.read_text())
     for kind, name in (("configmap", "invoices-a1"), ("job", "invoices-a1"), ("pvc", "invoices-work")):
