@@ -34,6 +34,7 @@ FENCED = [block for page in PAGES for block in documents.blocks(page)]
 GUIDE, INSTALL = "e2e/tests/test_documents.py", "tests/charts/test_install.py"
 LOCAL, EXPLAIN = "e2e/tests/test_local_run.py", "tests/finetune_api/test_crd_apiserver.py"
 HARDWARE = "tests/finetune_operator/cli/test_hardware.py"
+PLAN = "tests/finetune_operator/cli/test_plan.py"
 OPERATOR, NODE = "tests/finetune_operator/test_operator.py", "e2e/cluster/test_node.py"
 # A command (regular expression) -> the file that runs it, and words of that file that show it.
 RUN_BY = {
@@ -49,6 +50,7 @@ RUN_BY = {
         '"examples/quickstart.yaml", "--work", str(work), "--mount", "quickstart-data=build/demo"',
     ),
     r"finetune hardware( -o yaml| --hardware ours\.yaml)?": (HARDWARE, 'main(["hardware", *options])'),
+    r"finetune plan( -f examples/lora-llama-8b\.yaml .*)?": (PLAN, "test_what_the_readme_shows"),
     r"export FINETUNE_\w+=\S+": (OPERATOR, '"FINETUNE_HTTP_PORT": str'),
     r"finetune operator --kubeconfig \S+ --log-format text": (OPERATOR, '"--kubeconfig", str(apiserver.kubeconfig)'),
     r"helm upgrade --install finetune-operator charts/finetune-operator .*": (

@@ -14,6 +14,7 @@ import yaml
 from finetune_api.status import Sizing
 from finetune_operator.cli.main import main
 
+TOP = Path(__file__).parents[3]
 LLAMA_8B = {
     "model_type": "llama",
     "architectures": ["LlamaForCausalLM"],
@@ -82,6 +83,15 @@ def test_a_page_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for words in ("weights", "activations", "expected", "with margin", "time", "cost", "an hour for each", "advice:"):
         assert words in out
     assert "not chosen" in out
+
+
+def test_what_the_readme_shows(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(TOP)
+    readme = (TOP / "README.md").read_text()
+    command = next(line for line in readme.splitlines() if line.startswith("finetune plan "))
+    shown = readme.partition(command)[2].split("```")[2].removeprefix("text").strip()
+    assert main(command.split()[1:]) == 0
+    assert capsys.readouterr().out.startswith(shown), "run the command and show what it prints now"
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
