@@ -144,7 +144,7 @@ class TrainingConfig(Schema):
     """Examples per optimizer step. Packed, the trainer sets packs per step so that their mean is it."""
     micro_batch_size: int
     """Sequences per device and forward pass; halved by the operator after running out of GPU memory."""
-    max_sequence_length: int | None
+    max_sequence_length: int | None = None
     """None: 2048, or what the model can do if that is less."""
     packing: bool
     scheduler: Scheduler

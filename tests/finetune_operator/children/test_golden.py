@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from finetune_api.contract import TrainerConfig
 from finetune_api.job import FineTuneJob
 from finetune_operator.children.claim import work_claim
 from finetune_operator.children.config_map import config_map
@@ -68,6 +69,12 @@ def test_every_path_of_the_configuration_is_mounted(changes: dict[str, Any]) -> 
     ]
     for path in paths:
         assert any(path == m["mountPath"] or path.startswith(f"{m['mountPath']}/") for m in mounts), path
+
+
+@pytest.mark.parametrize("changes", [SHORTEST, EVERYTHING])
+def test_the_trainer_can_read_what_it_is_told(changes: dict[str, Any]) -> None:
+    told = built(job(changes))["config_map"]["data"]["config.json"]
+    assert TrainerConfig.model_validate_json(json.dumps(told)).to_json() == told
 
 
 class _NoAliases(yaml.SafeDumper):
