@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 
 from finetune_trainer.settings import Sharded
 
@@ -46,6 +46,17 @@ def policy(sharded: Sharded) -> MixedPrecisionPolicy:
     return MixedPrecisionPolicy(
         param_dtype=getattr(torch, sharded.gathered), reduce_dtype=getattr(torch, sharded.reduced), output_dtype=None
     )
+
+
+def gather_head(model: Any) -> None:
+    """Make the output head whole for a loss that takes its weights and never calls it, as TRL's does.
+
+    FSDP2 gathers what is called. Elsewhere TRL gathers the weights itself, past FSDP2, which then doesn't add up their
+    gradient over the processes. Does nothing to a model that isn't sharded.
+    """
+    head = model.get_output_embeddings()
+    if isinstance(head, FSDPModule):
+        head.unshard()
 
 
 def gathered(model: Any, *, adapter: bool) -> dict[str, Any]:

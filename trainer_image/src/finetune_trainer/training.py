@@ -180,6 +180,7 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """As the parent does, or with the model's own loss: over all logits at once, or as Liger's kernel does it."""
         if self._loss_kernel == "chunked":
+            sharding.gather_head(self.model)
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if self.model.training:
             self._total_train_tokens += int(self.accelerator.gather(_tokens(inputs)).sum())
@@ -228,8 +229,11 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
             self.model.save_pretrained(output_dir, max_shard_size=SHARD_SIZE, **own)
 
     def _load_optimizer_and_scheduler(self, folder: str | None) -> None:
-        """As the parent does, but files are mapped: nothing else would need host memory for all moments at once."""
-        with serialization.patch("load.mmap", True):  # type: ignore[attr-defined]
+        """As the parent does, but files are mapped: nothing else would need host memory for all moments at once.
+
+        Of sharded ones each process reads its part alone, from files that are open already and can't be mapped.
+        """
+        with serialization.patch("load.mmap", not self.is_fsdp_enabled):  # type: ignore[attr-defined]
             super()._load_optimizer_and_scheduler(folder)
 
     def _save_checkpoint(self, _model: Any, _trial: Any) -> None:
