@@ -13,7 +13,7 @@ class ResourcesSpec(Schema):
     """Hardware and limits. What the job runs on is shown in status.sizing."""
 
     accelerator: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Kind of accelerator, such as A100-80GB, or cpu; left out: the cheapest that fits, or cpu where no node has a GPU."""
+    """Kind of accelerator, such as A100-80GB, or cpu; left out: the cheapest that fits, or cpu where there is no GPU."""
     count: Annotated[int, Field(ge=0, le=1024)] | None = None
     """Accelerators per node; left out: as many as it takes, or 0 on CPUs."""
     nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -21,7 +21,7 @@ class ResourcesSpec(Schema):
     cpu: Quantity | None = None
     """CPU request of the training pod, such as 8 or 500m; left out: the operator's setting."""
     memory: Quantity | None = None
-    """Memory request and limit of the training pod, such as 64Gi; left out: the operator's setting, or what it takes."""
+    """Memory request and limit of the training pod, such as 64Gi; left out: what it takes, and at least the setting."""
     max_cost_usd: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Refuse a plan that is expected to cost more, in US dollars."""
     max_duration_seconds: Seconds | None = None
@@ -36,7 +36,7 @@ class StorageSpec(Schema):
     """The volume that holds checkpoints and outputs of all attempts."""
 
     size: Quantity | None = None
-    """Size of the volume, such as 50Gi; left out: the operator's setting, or what it takes."""
+    """Size of the volume, such as 50Gi; left out: what it takes, and at least the setting."""
     storage_class_name: Name | None = None
     """StorageClass; left out: the cluster's default."""
     retain: bool | None = None
