@@ -13,7 +13,7 @@ class ResourcesSpec(Schema):
     """Hardware and limits. What the job runs on is shown in status.sizing."""
 
     accelerator: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Kind of accelerator, such as A100-80GB, or cpu; left out: the cheapest that fits, or cpu where there is no GPU."""
+    """Kind of accelerator, such as A100-80GB, or cpu; left out: the cheapest that fits; cpu where there is no GPU."""
     count: Annotated[int, Field(ge=0, le=1024)] | None = None
     """Accelerators per node; left out: as many as it takes, or 0 on CPUs."""
     nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
