@@ -278,6 +278,7 @@ def answer(point: Point, shape: Architecture) -> Setup:
             optimizer_precision="bf16",
             optimizer_kernel="foreach",
             quantization="nf4",
+            quantized_loading="sharded",
         ),
     )
 

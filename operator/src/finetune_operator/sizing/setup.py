@@ -31,6 +31,8 @@ class Engine(Schema):
     """Full fine-tuning of fp32 weights under autocast, instead of bf16 weights rounded at random."""
     quantization: Literal["nf4-dq", "nf4", "int4-gptq", "int8"] = "nf4-dq"
     """Of the base model under qlora; dq: with double quantization."""
+    quantized_loading: Literal["whole", "sharded"] = "whole"
+    """Under fsdp, each accelerator quantises and holds the whole model before it is cut up, or only its part."""
     activation_offload: bool = False
     """Checkpoints of the layers' inputs are kept in host memory."""
     compiled: bool = False

@@ -192,3 +192,12 @@ def test_what_is_shown_is_whole(method: Any) -> None:
     assert given.total == sum(given.terms.values())
     assert given.required == pytest.approx(given.total / 0.92, abs=1)
     assert min(given.terms.values()) >= 0
+
+
+def test_a_quantised_model_is_whole_on_each_accelerator_before_it_is_cut_up() -> None:
+    """transformers quantises on every GPU; cut into eight, the run itself takes far less."""
+    shared: dict[str, Any] = {"accelerators": 8, "sharding": "fsdp", "sequence_length": 512}
+    found = predict(setup("qlora", **shared))
+    assert found.moment == "loading"
+    assert found.terms["weights"] + found.terms["buffers"] == weights.weights(setup("qlora"))
+    assert predict(setup("qlora", **shared, engine=Engine(quantized_loading="sharded"))).total < found.total

@@ -46,7 +46,7 @@ class Prediction:
     """The memory of one accelerator at its peak, in bytes."""
 
     moment: str
-    """When that is: head, layers, embedding, step or generation."""
+    """When that is: loading, head, layers, embedding, step or generation."""
     terms: Mapping[str, int]
     """What is there then, by the names of TERMS."""
 
@@ -157,7 +157,9 @@ def _gradients(setup: Setup) -> _Gradients:
 
 
 def _moments(setup: Setup) -> Iterator[_Moment]:
-    """All that can be the peak, in the order of a step."""
+    """All that can be the peak: loading, then in the order of a step."""
+    if setup.method == "qlora" and setup.sharding == "fsdp" and setup.engine.quantized_loading == "whole":
+        yield _Moment("loading", buffers=weights.weights(setup) - sharding.share(setup, weights.weights(setup)))
     kept, gradients = _kept(setup), _gradients(setup)
     gathered, reduced = sharding.gathered(setup), sharding.reduced(setup)
     yield _Moment(
