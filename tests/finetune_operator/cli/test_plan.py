@@ -140,6 +140,25 @@ def test_what_is_free_is_taken_before_what_is_not(tmp_path: Path, capsys: pytest
     assert chosen == ["H200", "L4"]
 
 
+def test_a_queue_gives_no_more_than_its_quota(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = nodes(tmp_path, ("NVIDIA-A100-SXM4-80GB", 8))
+    gpus = {"name": "nvidia.com/gpu", "nominalQuota": 1}
+    group = {"coveredResources": ["nvidia.com/gpu"], "flavors": [{"name": "gpus", "resources": [gpus]}]}
+    queues = [
+        {"kind": "LocalQueue", "metadata": {"name": "team-a"}, "spec": {"clusterQueue": "shared"}},
+        {"kind": "ClusterQueue", "metadata": {"name": "shared"}, "spec": {"resourceGroups": [group]}},
+        {"kind": "ResourceFlavor", "metadata": {"name": "gpus"}, "spec": {}},
+    ]
+    path.write_text(path.read_text() + "".join(f"---\n{yaml.safe_dump(each)}" for each in queues))
+    given = yaml.safe_load(job(tmp_path, method="full").read_text())
+    free, _, _ = plan(capsys, job(tmp_path, method="full"), "--nodes", str(path))
+    given["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "team-a"}
+    (tmp_path / "queued.yaml").write_text(yaml.safe_dump(given))
+    held, _, err = plan(capsys, tmp_path / "queued.yaml", "--nodes", str(path))
+    assert (free, held) == (0, 3), "two share the model, and the queue has one"
+    assert "full fine-tuning of 8.0B parameters needs" in err
+
+
 def test_a_model_beside_the_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text(json.dumps(LLAMA_8B))
@@ -179,7 +198,7 @@ def test_another_engine_can_be_assumed(tmp_path: Path, capsys: pytest.CaptureFix
         ({}, ["--nodes", "none.yaml"], ["none.yaml", "cannot be read"]),
         ({}, ["--hardware", "none.yaml"], ["none.yaml"]),
         ({}, ["--model-config", "nowhere"], ["nowhere"]),
-        ({"model": {"source": "hf://nobody/knows-this"}}, [], ["hf://nobody/knows-this", "spec.model.architecture"]),
+        ({"model": {"source": "hf://nobody/knows-this"}}, [], ["hf://nobody/knows-this", "spec.model.architecture", "--model-config"]),
         ({"method": "lorra"}, [], ["spec.method", "did you mean"]),
     ],
 )

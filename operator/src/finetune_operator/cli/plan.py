@@ -14,6 +14,7 @@ from finetune_api import manifest
 from finetune_api.job import FineTuneJob
 from finetune_operator.planning import assume, inputs, surroundings, text
 from finetune_operator.planning.surroundings import SurroundingsError
+from finetune_operator.reconcile.support import KUEUE_LABEL
 from finetune_operator.settings import TrainerSettings
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.cluster.offers import Available
@@ -21,11 +22,13 @@ from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.hardware import Table, builtin
 from finetune_operator.sizing.hardware.read import HardwareError, read
 from finetune_operator.sizing.job import Sized, pod_demand, size
+from finetune_operator.sizing.known import UnknownModelError
 from finetune_operator.sizing.models.keys import ModelError
 
 FITS, DOES_NOT_FIT, BAD = 0, 3, 78
 _MORE = """
-Without --nodes and --kubeconfig the plan is made from the whole hardware table (finetune hardware). A model of the Hub
+Without --nodes and --kubeconfig the plan is made from the whole hardware table (finetune hardware). Pods in the file of
+--nodes take what they request, and Kueue's objects in it limit a job that names a queue. A model of the Hub
 is looked up in the built-in catalogue; any other needs --model-config, or spec.model.architecture in the job.
 -o json and -o yaml print what status.sizing would hold. Exit codes: 0 it fits, 3 it does not, 78 the input is wrong.
 """
@@ -62,6 +65,9 @@ def main(args: argparse.Namespace) -> int:
         model = inputs.model(job, config=args.model_config, folder=folder)
         data = inputs.data(job, rows=args.rows, tokens=args.tokens, folder=folder)
         there = _available(args, job, table)
+    except UnknownModelError as error:
+        print(f"error: {error}, or name a directory that has it with --model-config", file=sys.stderr)
+        return BAD
     except (manifest.ManifestError, assume.AssumeError, HardwareError, ModelError, SurroundingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD
@@ -92,14 +98,14 @@ def _available(args: argparse.Namespace, job: FineTuneJob, table: Table) -> Avai
         # aiohttp and the client of Kubernetes take longer to import than a plan to make
         from finetune_operator.planning.live import from_kubeconfig
 
-        cluster = from_kubeconfig(args.kubeconfig)
+        cluster = from_kubeconfig(args.kubeconfig, namespace=job.metadata.namespace)
     elif args.nodes is not None:
         cluster = surroundings.from_file(args.nodes)
     else:
         return surroundings.of_table(table)
     defaults = TrainerSettings()
     wanted = pod_demand(job, cpu=defaults.cpu, memory=defaults.memory)
-    return surroundings.of_cluster(cluster, wanted, table)
+    return surroundings.of_cluster(cluster, wanted, table, queue_name=job.metadata.labels.get(KUEUE_LABEL))
 
 
 def _print(output: str, job: FineTuneJob, model: ModelFacts, data: DataFacts, sized: Sized) -> None:

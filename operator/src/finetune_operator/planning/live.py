@@ -1,4 +1,4 @@
-"""Nodes and pods of a live cluster, as the kubeconfig's user may see them."""
+"""Nodes, pods and queues of a live cluster, as the kubeconfig's user may see them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,53 @@ from pathlib import Path
 from finetune_operator import access
 from finetune_operator.client import ApiError, Client, UnreachableError
 from finetune_operator.kinds import NODE, POD
-from finetune_operator.planning.surroundings import Cluster, SurroundingsError
+from finetune_operator.planning.surroundings import Cluster, Object, SurroundingsError, of_objects
+
+KUEUE = {
+    "localqueues": "LocalQueue",
+    "clusterqueues": "ClusterQueue",
+    "resourceflavors": "ResourceFlavor",
+    "cohorts": "Cohort",
+}
 
 
-def from_kubeconfig(path: Path) -> Cluster:
-    """All nodes, and all pods that have one.
+def from_kubeconfig(path: Path, *, namespace: str) -> Cluster:
+    """All nodes, all pods that have one, and the queues of the namespace where there is Kueue.
 
     Raises:
         SurroundingsError: the cluster cannot be reached, or its nodes may not be listed.
     """
     try:
-        return asyncio.run(_read(path))
+        return asyncio.run(_read(path, namespace))
     except (access.AccessError, ApiError, UnreachableError) as error:
         raise SurroundingsError(f"{path}: {error}") from None
 
 
-async def _read(path: Path) -> Cluster:
+async def _read(path: Path, namespace: str) -> Cluster:
     async with Client(partial(access.read, path), user_agent="finetune-plan") as client:
-        nodes = (await client.get(NODE.path()))["items"]
+        objects = await _list(client, NODE.path(), "Node")
         try:
-            pods = (await client.get(POD.path(), params={"fieldSelector": "spec.nodeName!="}))["items"]
+            objects += await _list(client, POD.path(), "Pod", fieldSelector="spec.nodeName!=")
         except ApiError as error:
             if error.status != 403:
+                raise  # else all counts as free
+        for plural, kind in KUEUE.items():
+            objects += await _of_kueue(client, plural, kind, namespace)
+        return of_objects(objects)
+
+
+async def _list(client: Client, path: str, kind: str, **params: str) -> list[Object]:
+    # items of a list do not say what they are
+    return [{**item, "kind": kind} for item in (await client.get(path, params=params))["items"]]
+
+
+async def _of_kueue(client: Client, plural: str, kind: str, namespace: str) -> list[Object]:
+    """Kueue's objects; none where it is not installed, or may not be seen."""
+    where = f"namespaces/{namespace}/{plural}" if kind == "LocalQueue" else plural
+    for version in ("v1beta2", "v1beta1"):
+        try:
+            return await _list(client, f"/apis/kueue.x-k8s.io/{version}/{where}", kind)
+        except ApiError as error:
+            if error.status not in (403, 404):
                 raise
-            pods = []  # then all counts as free
-        return Cluster(nodes=nodes, pods=pods)
+    return []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from finetune_operator.sizing.cluster.demand import Demand
 from finetune_operator.sizing.cluster.offers import Available, available, of_whole_table
+from finetune_operator.sizing.cluster.queue import Kueue, queue
 from finetune_operator.sizing.cluster.usage import requested
 from finetune_operator.sizing.hardware import Table
 
@@ -28,6 +30,7 @@ class Cluster:
 
     nodes: Sequence[Object] = ()
     pods: Sequence[Object] = ()
+    kueue: Kueue = field(default_factory=Kueue)
 
 
 def of_table(table: Table) -> Available:
@@ -35,9 +38,12 @@ def of_table(table: Table) -> Available:
     return of_whole_table(table)
 
 
-def of_cluster(cluster: Cluster, wanted: Demand, table: Table) -> Available:
-    """What its nodes have, less what its pods request."""
-    return available(cluster.nodes, requested(cluster.pods), wanted, table)
+def of_cluster(cluster: Cluster, wanted: Demand, table: Table, *, queue_name: str | None) -> Available:
+    """What its nodes have, less what its pods request; under Kueue, no more than the queue can give."""
+    held = None
+    if queue_name is not None:
+        held = queue(queue_name, kueue=cluster.kueue, wanted=wanted, resources=table.resources)
+    return available(cluster.nodes, requested(cluster.pods), wanted, table, queue=held)
 
 
 def from_file(path: Path) -> Cluster:
@@ -54,13 +60,19 @@ def from_file(path: Path) -> Cluster:
     except (yaml.YAMLError, ValueError) as error:
         raise SurroundingsError(f"{path}: is not YAML or JSON: {' '.join(str(error).split())}") from None
     objects = list(_objects(documents, path))
-    found = Cluster(
-        nodes=[each for each in objects if each.get("kind") == "Node"],
-        pods=[each for each in objects if each.get("kind") == "Pod"],
-    )
+    found = of_objects(objects)
     if not found.nodes:
         raise SurroundingsError(f"{path}: has no Node; write it with kubectl get nodes -o yaml")
     return found
+
+
+def of_objects(objects: Iterable[Object]) -> Cluster:
+    """Sorted by kind; other kinds are passed over."""
+    of: defaultdict[str, list[Object]] = defaultdict(list)
+    for each in objects:
+        of[str(each.get("kind"))].append(each)
+    kueue = Kueue(of["LocalQueue"], of["ClusterQueue"], of["ResourceFlavor"], of["Cohort"])
+    return Cluster(of["Node"], of["Pod"], kueue)
 
 
 def _loader() -> type[Any]:
