@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import Field
+
 from finetune_api.schema import LossKernel, Method, Optimizer, Precision, Schema, Sharding
 from finetune_operator.sizing.architecture import Architecture
 
@@ -19,6 +21,8 @@ class Engine(Schema):
 
     loss_kernel: LossKernel = "chunked"
     """chunked and liger never hold all logits; eager does, in fp32 too."""
+    loss_precision: Literal["fp32", "half"] = "fp32"
+    """Of the eager loss: half where neither the model nor autocast makes logits fp32."""
     adapter_precision: Literal["fp32", "bf16"] = "fp32"
     """In which adapters, their gradients and their optimizer states are kept."""
     optimizer_precision: Literal["fp32", "bf16"] = "fp32"
@@ -31,8 +35,12 @@ class Engine(Schema):
     """Full fine-tuning of fp32 weights under autocast, instead of bf16 weights rounded at random."""
     quantization: Literal["nf4-dq", "nf4", "int4-gptq", "int8"] = "nf4-dq"
     """Of the base model under qlora; dq: with double quantization."""
+    quantized_inputs: Literal["freed", "kept"] = "freed"
+    """Of quantised matrices: bitsandbytes before 0.44 kept the input of each for its backward pass."""
     quantized_loading: Literal["whole", "sharded"] = "whole"
     """Under fsdp, each accelerator quantises and holds the whole model before it is cut up, or only its part."""
+    gradient_buckets_gib: float = Field(0, ge=0, allow_inf_nan=False)
+    """Buckets for gradients during the backward pass, on one accelerator too: DeepSpeed's ZeRO-2 has them."""
     activation_offload: bool = False
     """Checkpoints of the layers' inputs are kept in host memory."""
     compiled: bool = False

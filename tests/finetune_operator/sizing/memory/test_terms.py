@@ -147,6 +147,54 @@ def test_logits_of_all_tokens_take_gigabytes_and_in_chunks_they_do_not() -> None
         assert predict(setup(micro_batch_size=2, engine=engine)).terms["logits"] < 0.8 * GB
 
 
+def test_the_loss_in_half_precision_takes_half() -> None:
+    engine = Engine(loss_kernel="eager", loss_precision="half")
+
+    assert predict(setup(sequence_length=8192, engine=engine)).terms["logits"] == 3 * 2 * 8192 * 128256
+
+
+@pytest.mark.parametrize(
+    ("more", "a_token_and_layer"),
+    [
+        # bf16: what attention reads, what the feed-forward layer reads, and the product that its last matrix reads
+        ({}, 2 * (2 * 4096 + 14336)),
+        ({"method": "lora"}, 0),
+        ({"engine": {"quantization": "int4-gptq"}}, 0),
+        # the adapter in bf16 keeps the same two tensors as q_proj and down_proj read
+        (
+            {"dropout": 0.0, "engine": {"adapter_precision": "bf16"}, "target_modules": ("q_proj", "down_proj")},
+            2 * 4096,
+        ),
+    ],
+)
+def test_inputs_that_bitsandbytes_kept(more: dict[str, Any], a_token_and_layer: int) -> None:
+    given = {"method": "qlora", "gradient_checkpointing": False, **more}
+    engine = {"loss_kernel": "eager", **given.pop("engine", {})}
+    kept, freed = (
+        predict(setup(**given, engine=Engine.model_validate({**engine, "quantized_inputs": inputs})))
+        for inputs in ("kept", "freed")
+    )
+
+    assert kept.moment == freed.moment == "head"
+    assert kept.terms["activations"] - freed.terms["activations"] == 2048 * 32 * a_token_and_layer
+
+
+def test_autogptq_keeps_a_layer_in_half_precision_and_spreads_out_one_matrix() -> None:
+    """int32 and int8 of the largest one, beside the fp16 of those before it."""
+    layer, largest = MATRICES // 32, 4096 * 14336
+    given: dict[str, Any] = {"precision": "fp16", "sequence_length": 1, "target_modules": ("nothing_proj",)}
+    gptq = predict(setup("qlora", engine=Engine(quantization="int4-gptq"), **given))
+
+    assert gptq.moment == "layers"
+    assert gptq.terms["buffers"] == 2 * (layer - largest) + (4 + 1) * largest
+
+
+def test_buckets_of_gradients_are_there_in_the_backward_pass() -> None:
+    with_them = predict(setup(engine=Engine(gradient_buckets_gib=0.75)))
+
+    assert with_them.terms["buffers"] - predict(setup()).terms["buffers"] == 0.75 * 2**30
+
+
 def test_dpo_puts_two_answers_through_and_full_fine_tuning_keeps_the_first_model() -> None:
     assert predict(setup("full", objective="dpo")).terms["reference"] == 2 * PARAMETERS
     assert predict(setup("lora", objective="dpo")).terms["reference"] == 0

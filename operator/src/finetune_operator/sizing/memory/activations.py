@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from finetune_operator.sizing.architecture import Linear
-from finetune_operator.sizing.memory import precision, trained
+from finetune_operator.sizing.memory import precision, trained, weights
 from finetune_operator.sizing.setup import Setup
 
 FUSED_ATTENTION = frozenset({"qkv_proj", "query_key_value", "c_attn", "Wqkv", "attn.c_attn"})
@@ -139,6 +139,33 @@ def adapters(setup: Setup) -> int:
     return total + sum(shared.values())
 
 
+def quantised_inputs(setup: Setup) -> int:
+    """Bytes for each token and all layers of the inputs of quantised matrices, where bitsandbytes keeps them.
+
+    MatMul4Bit held them up to 0.43 (autograd/_functions.py), unused. Matrices that read the same share it, and an
+    adapter in half precision without dropout too; attention's result is kept anyhow.
+    """
+    if setup.engine.quantized_inputs == "freed" or not setup.engine.quantization.startswith("nf4"):
+        return 0
+    plain = not setup.dropout and precision.trained(setup) <= precision.compute(setup)
+    counted = {_input(setup, each.linear) for each in trained.adapted(setup)} if plain else set()
+    inputs: dict[tuple[str, int], int] = {}
+    for linear in setup.architecture.linears:
+        key = _input(setup, linear)
+        if weights.quantised(setup, linear) and key not in counted and key[0] != "result":
+            inputs[key] = max(inputs.get(key, 0), linear.layers * linear.active * linear.inputs)
+    return sum(inputs.values()) * precision.compute(setup)
+
+
+def _input(setup: Setup, linear: Linear) -> tuple[str, int]:
+    """What the matrix reads: matrices with the same name and width read the same tensor."""
+    if linear.part == "attention" and linear.name not in _READERS:
+        return "result", linear.inputs
+    if is_last(setup, linear):
+        return "product", linear.inputs
+    return "norm" if setup.architecture.parallel else linear.part, linear.inputs
+
+
 _READERS = frozenset({"q_proj", "k_proj", "v_proj", *FUSED_ATTENTION})
 """They read the normed residual stream; what reads attention's result finds that kept already."""
 
@@ -166,7 +193,7 @@ def all_layers(setup: Setup) -> int:
     architecture = setup.architecture
     uniform = architecture.layers * (norms(setup) + attention(setup) + router(setup))
     mixed = sum(linear.layers * feed_forward(setup, (linear,)) for linear in architecture.linears)
-    return uniform + mixed + adapters(setup)
+    return uniform + mixed + adapters(setup) + quantised_inputs(setup)
 
 
 def one_layer(setup: Setup) -> int:
@@ -177,7 +204,7 @@ def one_layer(setup: Setup) -> int:
     kinds = ([each for each in elsewhere if each.layers == layers] for layers in {each.layers for each in elsewhere})
     widest = max((feed_forward(setup, kind) for kind in kinds), default=0)
     common = norms(setup) + attention(setup) + router(setup) + feed_forward(setup, everywhere)
-    return common + widest + -(-adapters(setup) // architecture.layers)
+    return common + widest + -(-(adapters(setup) + quantised_inputs(setup)) // architecture.layers)
 
 
 def given_back(setup: Setup) -> int:

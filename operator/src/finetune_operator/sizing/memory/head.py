@@ -35,14 +35,16 @@ def logits(setup: Setup) -> int:
 
 
 def _eager(setup: Setup) -> int:
-    """All logits as fp32 log-probabilities, and two fp32 gradients.
+    """All logits as log-probabilities, and two gradients, all in fp32 or all in half precision.
 
     transformers 5.23 (loss/loss_utils.py) makes logits fp32 before cross_entropy, whose two parts, nll_loss and
     log_softmax, each give an fp32 gradient; the logits themselves are gone by then. A tanh keeps its result. Compiled,
-    cross-entropy is fused, and its gradient is in the logits' type.
+    cross-entropy is fused, and its gradient is in the logits' type. Models that leave logits in half precision, such as
+    Qwen's first, have all three in it where no autocast makes cross_entropy fp32.
     """
     compute = precision.compute(setup)
-    each = 2 * compute + precision.FP32 if setup.engine.compiled else 3 * precision.FP32
+    loss = compute if setup.engine.loss_precision == "half" else precision.FP32
+    each = 2 * compute + loss if setup.engine.compiled else 3 * loss
     if setup.architecture.logit_softcap:
         each += compute
     return tokens(setup) * setup.architecture.vocabulary_size * each

@@ -112,9 +112,9 @@ class _Kept:
     """When the last layer's gradient is computed."""
     at_bottom: int
     """When the first layer's is."""
-    experts_at_top: int
-    experts_at_bottom: int
-    """Of experts with their adapters added, at the same moments."""
+    whole_at_top: int
+    whole_at_bottom: int
+    """Of weights made for the pass, at the same moments: experts with their adapters added, what AutoGPTQ restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +132,15 @@ def _kept(setup: Setup) -> _Kept:
     mask = scores.mask(setup)
     one = count * activations.one_layer(setup) + scores.layer(setup)
     checkpoint = count * activations.checkpoint(setup)
-    merged = workspace.merged_experts(setup)
+    whole = workspace.merged_experts(setup) + workspace.restored(setup)
     # the first layer's input is there whether it is a checkpoint or not
     bottom = mask + checkpoint + one
     if not setup.gradient_checkpointing:
         everything = mask + count * activations.all_layers(setup) + layers * scores.layer(setup)
-        return _Kept(everything, everything, bottom, merged * layers, merged)
+        return _Kept(everything, everything, bottom, whole * layers, whole)
     # what is offloaded is fetched back one layer ahead
     checkpoints = checkpoint * (min(2, layers) if setup.engine.activation_offload else layers)
-    return _Kept(mask + checkpoints, mask + checkpoints + one, bottom, merged, merged)
+    return _Kept(mask + checkpoints, mask + checkpoints + one, bottom, whole, whole)
 
 
 def _gradients(setup: Setup) -> _Gradients:
@@ -162,22 +162,25 @@ def _moments(setup: Setup) -> Iterator[_Moment]:
         yield _Moment("loading", buffers=weights.weights(setup) - sharding.share(setup, weights.weights(setup)))
     kept, gradients = _kept(setup), _gradients(setup)
     gathered, reduced = sharding.gathered(setup), sharding.reduced(setup)
+    buckets = sharding.buckets(setup)
     yield _Moment(
         "head",
         gradients=gradients.at_head,
         activations=kept.at_head + head.final_norm(setup),
         logits=head.logits(setup),
         buffers=gathered
+        + buckets
         + _copies(setup)
         + _copies_of_head(setup)
-        + (0 if setup.gradient_checkpointing else kept.experts_at_top),
+        + (0 if setup.gradient_checkpointing else kept.whole_at_top),
     )
     experts = workspace.gradient_of_merged(setup)
     for grown, buffers in _work(setup):
-        with_all = buffers + gathered + reduced + experts
-        yield _Moment("layers", gradients.at_top, kept.at_top + grown, 0, with_all + kept.experts_at_top)
-        yield _Moment("layers", gradients.at_bottom, kept.at_bottom + grown, 0, with_all + kept.experts_at_bottom)
-    yield _Moment("embedding", gradients=gradients.at_end, buffers=gathered + reduced + _second_gradient(setup))
+        with_all = buffers + gathered + reduced + buckets + experts
+        yield _Moment("layers", gradients.at_top, kept.at_top + grown, 0, with_all + kept.whole_at_top)
+        yield _Moment("layers", gradients.at_bottom, kept.at_bottom + grown, 0, with_all + kept.whole_at_bottom)
+    at_end = gathered + reduced + buckets + _second_gradient(setup)
+    yield _Moment("embedding", gradients=gradients.at_end, buffers=at_end)
     if not setup.engine.optimizer_in_backward:
         yield _Moment("step", gradients=gradients.at_end, buffers=optimizer.temporaries(setup))
     if setup.generation is not None:

@@ -24,6 +24,14 @@ def gathered(setup: Setup) -> int:
     return IN_FLIGHT * layer + outer * precision.compute(setup)
 
 
+def buckets(setup: Setup) -> int:
+    """Bytes that DeepSpeed's ZeRO-2 takes for gradients at the start of the backward pass, whatever their number.
+
+    With overlap_comm two of reduce_bucket_size elements (runtime/zero/stage_1_and_2.py, backward).
+    """
+    return round(setup.engine.gradient_buckets_gib * (1 << 30))
+
+
 def reduced(setup: Setup) -> int:
     """Bytes of gradients on their way to other accelerators.
 

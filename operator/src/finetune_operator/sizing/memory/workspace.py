@@ -6,6 +6,9 @@ from finetune_operator.sizing.memory import precision, trained, weights
 from finetune_operator.sizing.memory.batch import tokens
 from finetune_operator.sizing.setup import Setup
 
+SPREAD = 4 + 1
+"""Bytes of one weight that AutoGPTQ restores: in an int32, and in the int8 that it is copied to."""
+
 
 def gradients_of_activations(setup: Setup) -> int:
     """Bytes of the widest moment in the feed-forward layer: gradients of product, activation and up projection.
@@ -44,11 +47,26 @@ def casts_of_adapters(setup: Setup) -> int:
 def dequantised(setup: Setup) -> int:
     """Bytes of the largest quantised matrix in the arithmetic's type: bitsandbytes restores one at a time, whole.
 
-    Its scales too, in fp32, where they are quantised themselves.
+    Its scales too, in fp32, where they are quantised themselves. Of AutoGPTQ it is what it needs beyond the result,
+    which stays (restored): nn_modules/qlinear/qlinear_cuda_old.py, 0.4.2 to 0.5.1, without exllama, as in training.
     """
     largest = max((each.matrix for each in setup.architecture.linears if weights.quantised(setup, each)), default=0)
+    if setup.engine.quantization == "int4-gptq":
+        return largest * (SPREAD - precision.compute(setup))
     scales = 4 / 64 if setup.engine.quantization == "nf4-dq" else 0
     return round(largest * (precision.compute(setup) + scales))
+
+
+def restored(setup: Setup) -> int:
+    """Bytes of one layer's quantised matrices in the arithmetic's type, where torch's matmul keeps them.
+
+    AutoGPTQ multiplies by what it restored, and autograd keeps it for the input's gradient; bitsandbytes restores it
+    once more instead.
+    """
+    if setup.engine.quantization != "int4-gptq":
+        return 0
+    matrices = (each.matrix * each.copies for each in setup.architecture.linears if weights.quantised(setup, each))
+    return sum(matrices) * precision.compute(setup)
 
 
 def merged_experts(setup: Setup) -> int:
