@@ -37,10 +37,6 @@ def beyond(point: Point) -> str | None:
     """What the engine of the row does that no assumption says, and that outweighs the model's own error."""
     if point.source.startswith(HOARDED):
         return "max_memory_reserved over rows of 91 to 19548 tokens: what the allocator hoarded"
-    if point.method == "qlora" and point.source.startswith("github.com/QwenLM/Qwen"):
-        return "GPTQ under DeepSpeed: logits in fp16, 0.8 GB of buckets, and AutoGPTQ's dequantisation in int32"
-    if point.method == "qlora" and point.source.startswith("github.com/Lightning-AI/litgpt"):
-        return "bitsandbytes before 0.44 kept the input of every quantised layer (its commit 9e75374)"
     return None
 
 
@@ -112,13 +108,17 @@ def _sharding(point: Point) -> Sharding:
             raise LeftOut(f"no such sharding here: {other}")
 
 
+ZERO_2_GIB = 2 * 2e8 * 2 / 2**30  # finetune/ds_config_zero2.json: two buckets of 2e8 fp16 gradients
+
+
 def qwen(point: Point, shape: Architecture) -> Setup:
     """QwenLM/Qwen finetune.py under the Hugging Face Trainer, gradient accumulation 8, rows padded to the maximum.
 
     The README pairs torch 2.0 with peft 0.5, which makes adapters in fp32 (tuners/lora.py moves them to the weights'
     device alone), and copies modules that are trained whole in the weights' bf16. Those outweigh the adapters by far,
     so all that is trained counts as bf16 there. Over GPTQ weights DeepSpeed keeps fp16 copies of fp32 masters:
-    together as many bytes as fp32 adapters with their gradients.
+    together as many bytes as fp32 adapters with their gradients. It has no autocast, and modeling_qwen.py leaves logits
+    as they are: the loss is in fp16.
     """
     if point.method == "full":
         raise LeftOut("DeepSpeed ZeRO-3 on one GPU, with flat fp32 copies: 24 bytes a parameter")
@@ -134,10 +134,12 @@ def qwen(point: Point, shape: Architecture) -> Setup:
         modules_to_save=("embed_tokens", "lm_head") if whole else (),
         engine=Engine(
             loss_kernel="eager",
+            loss_precision="half" if point.method == "qlora" else "fp32",
             adapter_precision="bf16" if whole else "fp32",
             optimizer_precision="bf16" if whole else "fp32",
             optimizer_kernel="foreach",
             quantization="int4-gptq",
+            gradient_buckets_gib=ZERO_2_GIB if point.method == "qlora" else 0,
         ),
     )
 
@@ -145,7 +147,8 @@ def qwen(point: Point, shape: Architecture) -> Setup:
 def litgpt(point: Point, shape: Architecture) -> Setup:
     """Lightning-AI/litgpt finetune/{lora,full}.py at precision bf16-true: no autocast, adapters and states in bf16.
 
-    Under --quantize the optimizer is bitsandbytes' PagedAdamW. No checkpointing on one GPU. Each adapter of the fused
+    Under --quantize the optimizer is bitsandbytes' PagedAdamW, of 0.41 or 0.42, which kept the inputs of quantised
+    matrices (its commit 9e75374 ended it). No checkpointing on one GPU. Each adapter of the fused
     query-key-value matrix is its own pair (LoRAQKVLinear), as if the three were apart. Attention is causal without a
     mask.
     """
@@ -167,6 +170,7 @@ def litgpt(point: Point, shape: Architecture) -> Setup:
             adapter_precision="bf16",
             optimizer_precision="bf16",
             optimizer_kernel="foreach",
+            quantized_inputs="kept",
             quantization="nf4-dq" if point.quant == "nf4-dq" else "nf4",
         ),
     )
