@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from e2e.kubectl import Kubectl
 
@@ -45,6 +46,25 @@ def nodes(kube: Kubectl, wanted: Mapping[str, Node]) -> Iterator[None]:
         for name in wanted:
             kube.delete("node", name, wait=False)
             kube.run("-n", LEASES, "delete", "lease", name, "--ignore-not-found")
+
+
+def volume(name: str, path: str) -> dict[str, Any]:
+    """A PersistentVolume that is at hand on every node: a folder of this machine, for those that are really here.
+
+    The cluster's own StorageClass makes volumes on the node that a pod is placed on, where that is a real one.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "10Ti"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": name,
+            "hostPath": {"path": path},
+        },
+    }
 
 
 def _create(kube: Kubectl, name: str, node: Node) -> None:
