@@ -22,13 +22,13 @@ class TrainerSettings(Schema):
     cpu: Quantity = "1"
     """CPU request."""
     memory: Quantity = "4Gi"
-    """Memory request and limit."""
+    """Memory request and limit, at least: what sizing finds a run to need, if that is more."""
     shared_memory: Quantity = "1Gi"
     """Size of /dev/shm."""
     env: dict[str, str] = {}
     """Environment of the trainer, such as HF_ENDPOINT or HTTPS_PROXY."""
     termination_grace_seconds: Annotated[int, Field(ge=5, le=3600)] = 120
-    """Time that a trainer has to write a checkpoint after SIGTERM."""
+    """Time to write a checkpoint after SIGTERM, at least: more where sizing finds it to need more."""
 
 
 class InspectSettings(Schema):
@@ -44,7 +44,7 @@ class StorageSettings(Schema):
     """The work volume, where a job doesn't say."""
 
     size: Quantity = "50Gi"
-    """Size of the volume."""
+    """Size of the volume, at least: more where sizing finds a run to need more."""
     storage_class_name: Name | None = None
     """StorageClass; left out: the cluster's default."""
 

@@ -126,6 +126,17 @@ def test_the_kind_of_gpu_is_demanded_in_every_alternative() -> None:
     assert required(pod(SHORTEST)) == []
 
 
+def test_nodes_that_may_be_taken_away_are_asked_for_or_avoided() -> None:
+    allowed = pod({"resources": {"spot": True}}, accelerator="L4")
+    assert {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"} in (
+        allowed["tolerations"]
+    )
+    [term] = required(pod({"resources": {"spot": False}}, accelerator="L4"))
+    avoided = {each["key"]: each["values"] for each in term["matchExpressions"] if each["operator"] == "NotIn"}
+    assert avoided["karpenter.sh/capacity-type"] == ["spot"]
+    assert avoided["eks.amazonaws.com/capacityType"] == ["SPOT"]
+
+
 HOST = Host(memory_gib=41, shared_memory_gib=2, storage_gib=285, grace_seconds=834)
 
 

@@ -198,7 +198,11 @@ def test_another_engine_can_be_assumed(tmp_path: Path, capsys: pytest.CaptureFix
         ({}, ["--nodes", "none.yaml"], ["none.yaml", "cannot be read"]),
         ({}, ["--hardware", "none.yaml"], ["none.yaml"]),
         ({}, ["--model-config", "nowhere"], ["nowhere"]),
-        ({"model": {"source": "hf://nobody/knows-this"}}, [], ["hf://nobody/knows-this", "spec.model.architecture", "--model-config"]),
+        (
+            {"model": {"source": "hf://nobody/knows-this"}},
+            [],
+            ["hf://nobody/knows-this", "spec.model.architecture", "--model-config"],
+        ),
         ({"method": "lorra"}, [], ["spec.method", "did you mean"]),
     ],
 )

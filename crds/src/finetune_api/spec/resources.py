@@ -29,7 +29,7 @@ class ResourcesSpec(Schema):
     price_usd_per_hour: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """Price of one accelerator for an hour, instead of the hardware table's."""
     spot: bool | None = None
-    """Count with the price of nodes that can be taken away (spot, preemptible)."""
+    """true: nodes that can be taken away (spot, preemptible) will do, at their price; false: none of them."""
 
 
 class StorageSpec(Schema):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_api.spec.pod import PodTemplate
+from finetune_operator.sizing.cluster.spot import requirements, tolerations
 from finetune_operator.sizing.hardware import Hardware
 
 
-def placement(template: PodTemplate, hardware: Hardware) -> dict[str, Any]:
-    """The fields of a pod's spec that place it."""
+def placement(template: PodTemplate, hardware: Hardware, *, spot: bool | None = None) -> dict[str, Any]:
+    """The fields of a pod's spec that place it. `spot`: spec.resources.spot."""
     affinity = template.affinity.to_json() if template.affinity else {}
-    if hardware.products:
-        affinity = _on_product(affinity, hardware)
+    demands = _of_kind(hardware) + requirements(spot)
     fields = {
         "nodeSelector": dict(template.node_selector or {}),
-        "tolerations": _tolerations(template, hardware),
-        "affinity": affinity,
+        "tolerations": [*_tolerations(template, hardware), *tolerations(spot)],
+        "affinity": _demanding(affinity, demands) if demands else affinity,
         "priorityClassName": template.priority_class_name,
         "runtimeClassName": template.runtime_class_name,
         "schedulerName": template.scheduler_name,
@@ -24,16 +24,21 @@ def placement(template: PodTemplate, hardware: Hardware) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _on_product(affinity: dict[str, Any], hardware: Hardware) -> dict[str, Any]:
-    """`affinity`, and on a node of one of its products: terms are alternatives, so each of them gets the demand."""
-    demand = {"key": hardware.label, "operator": "In", "values": list(hardware.products)}
+def _of_kind(hardware: Hardware) -> list[dict[str, Any]]:
+    return [{"key": hardware.label, "operator": "In", "values": list(hardware.products)}] if hardware.products else []
+
+
+def _demanding(affinity: dict[str, Any], demands: list[dict[str, Any]]) -> dict[str, Any]:
+    """`affinity`, and on a node that meets the demands: terms are alternatives, so each of them gets all."""
     node = affinity.get("nodeAffinity", {})
     required = node.get("requiredDuringSchedulingIgnoredDuringExecution", {})
     # A term without a demand matches no node, in the API; it must not come to match some.
     terms = [term for term in required.get("nodeSelectorTerms", []) if any(term.values())]
     if required and not terms:
         return affinity
-    demanded = [{**term, "matchExpressions": [*(term.get("matchExpressions") or []), demand]} for term in terms or [{}]]
+    demanded = [
+        {**term, "matchExpressions": [*(term.get("matchExpressions") or []), *demands]} for term in terms or [{}]
+    ]
     key = "requiredDuringSchedulingIgnoredDuringExecution"
     return {**affinity, "nodeAffinity": {**node, key: {"nodeSelectorTerms": demanded}}}
 

@@ -69,7 +69,7 @@ def pod_template(
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": max(settings.termination_grace_seconds, host.grace_seconds if host else 0),
             "securityContext": POD_SECURITY,
-            **placement(template, hardware),
+            **placement(template, hardware, spot=job.spec.resources.spot if job.spec.resources else None),
             **({"imagePullSecrets": [{"name": name} for name in dict.fromkeys(secrets)]} if secrets else {}),
             "containers": [_trainer(job, mounts, hardware=hardware, sizing=sizing, settings=settings)],
             "volumes": volumes,

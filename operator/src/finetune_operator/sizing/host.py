@@ -1,7 +1,6 @@
 """What a run asks of the machine beside its accelerators: host memory, shared memory, disk, and time to save. Pure.
 
-Everything is of the whole pod. Figures that are measured say where; those of GPU processes are bounds, and
-`make gpu-check` prints what a process really took.
+Everything is of the whole pod. Figures that are measured say where; those of GPU processes are bounds.
 """
 
 from __future__ import annotations

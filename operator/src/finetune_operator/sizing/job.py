@@ -105,6 +105,7 @@ def pod_demand(job: FineTuneJob, *, cpu: Quantity, memory: Quantity) -> Demand:
     asked = job.spec.resources or ResourcesSpec()
     return demand(
         job.spec.pod_template,
+        spot=asked.spot,
         requests={
             "cpu": amount(cpu if asked.cpu is None else asked.cpu),
             "memory": amount(memory if asked.memory is None else asked.memory),

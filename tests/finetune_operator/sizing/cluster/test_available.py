@@ -121,6 +121,28 @@ def test_required_affinity(term: Object, matches: bool) -> None:
     assert bool(found.offers) is matches
 
 
+SPOT_TAINT = {"key": "cloud.google.com/gke-spot", "value": "true", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("spot", "labels", "taints", "there"),
+    [
+        (None, {"karpenter.sh/capacity-type": "spot"}, [], True),  # nothing is said, and nothing keeps it away
+        (None, {"cloud.google.com/gke-spot": "true"}, [SPOT_TAINT], False),
+        (True, {"cloud.google.com/gke-spot": "true"}, [SPOT_TAINT], True),
+        (True, {}, [], True),
+        (False, {"eks.amazonaws.com/capacityType": "SPOT"}, [], False),
+        (False, {"eks.amazonaws.com/capacityType": "ON_DEMAND"}, [], True),
+        (False, {}, [], True),
+    ],
+)
+def test_nodes_that_may_be_taken_away(
+    spot: bool | None, labels: dict[str, str], taints: list[Object], there: bool
+) -> None:
+    found = available([node(labels=labels, taints=taints)], {}, demand(None, spot=spot), builtin())
+    assert bool(found.offers) is there
+
+
 def test_what_is_excluded_is_said() -> None:
     found = here([node(taints=[TAINT]), node("gpu-2", labels={"zone": "a"})], template={"nodeSelector": {"zone": "b"}})
     assert [str(each) for each in found.excluded] == [

@@ -9,6 +9,7 @@ from typing import Any
 
 from finetune_api.spec.affinity import NodeRequirement, NodeTerm
 from finetune_api.spec.pod import PodTemplate
+from finetune_operator.sizing.cluster.spot import requirements, tolerations
 
 Object = Mapping[str, Any]
 
@@ -38,16 +39,33 @@ class Demand:
         )
 
 
-def demand(template: PodTemplate | None, *, requests: Mapping[str, Decimal] | None = None) -> Demand:
-    """What `spec.podTemplate` and the pod's requests come to."""
+def demand(
+    template: PodTemplate | None, *, requests: Mapping[str, Decimal] | None = None, spot: bool | None = None
+) -> Demand:
+    """What `spec.podTemplate`, `spec.resources.spot` and the pod's requests come to."""
     template = template or PodTemplate()
     node = template.affinity.node_affinity if template.affinity is not None else None
     required = node.required_during_scheduling_ignored_during_execution if node is not None else None
+    given = tuple(toleration.to_json() for toleration in template.tolerations or ())
     return Demand(
         node_selector=dict(template.node_selector or {}),
-        tolerations=tuple(toleration.to_json() for toleration in template.tolerations or ()),
-        terms=None if required is None else tuple(required.node_selector_terms),
+        tolerations=(*given, *tolerations(spot)),
+        terms=_terms(None if required is None else required.node_selector_terms, spot),
         requests=dict(requests or {}),
+    )
+
+
+def _terms(given: Sequence[NodeTerm] | None, spot: bool | None) -> tuple[NodeTerm, ...] | None:
+    more = [NodeRequirement.model_validate(each) for each in requirements(spot)]
+    if not more:
+        return None if given is None else tuple(given)
+    if given is None:
+        return (NodeTerm(match_expressions=more),)
+    # a term that demands nothing matches no node, and must not come to match some
+    return tuple(
+        term.model_copy(update={"match_expressions": [*(term.match_expressions or ()), *more]})
+        for term in given
+        if term.match_expressions or term.match_fields
     )
 
 
