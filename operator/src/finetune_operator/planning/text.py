@@ -94,7 +94,9 @@ def _data(data: DataFacts) -> Iterator[str]:
 
 
 def _money(sizing: Sizing, best: Option) -> Iterator[str]:
-    if sizing.estimated_seconds is None:
+    if sizing.estimated_seconds is None and sizing.count == 0:
+        yield f"  {'time':15} not predicted: how fast a CPU is stands in no table"
+    elif sizing.estimated_seconds is None:
         yield f"  {'time':15} not known: say how much data there is with --rows and --tokens"
     else:
         parts = best.estimate.parts if isinstance(best.estimate, Estimate) else {}
