@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry
 
-from docs import guides, guides_errors, measured, speed
+from docs import guides, guides_errors, measured, memory, speed
 from finetune_api.contract import EXIT_CODES, Outcome
 from finetune_api.schema import Schema, wire_name
 from finetune_operator import kinds
@@ -172,6 +172,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "outcomes": outcomes_table,
     "accelerators": accelerators_table,
     "row": row_table,
+    "memory_example": lambda: _table(memory.EXAMPLE, memory.example()),
+    "assume": lambda: _table(memory.ASSUME, memory.assume()),
     "measured_error": lambda: _table(measured.ERRORS, measured.errors()),
     "apart": lambda: _table(measured.APART, measured.apart()),
     "left_out": lambda: _table(measured.LEFT_OUT, measured.left_out()),

@@ -36,11 +36,11 @@ class Engine(Schema):
     quantization: Literal["nf4-dq", "nf4", "int4-gptq", "int8"] = "nf4-dq"
     """Of the base model under qlora; dq: with double quantization."""
     quantized_inputs: Literal["freed", "kept"] = "freed"
-    """Of quantised matrices: bitsandbytes before 0.44 kept the input of each for its backward pass."""
+    """Inputs of quantised matrices: bitsandbytes before 0.44 kept them for the backward pass."""
     quantized_loading: Literal["whole", "sharded"] = "whole"
     """Under fsdp, each accelerator quantises and holds the whole model before it is cut up, or only its part."""
     gradient_buckets_gib: float = Field(0, ge=0, allow_inf_nan=False)
-    """Buckets for gradients during the backward pass, on one accelerator too: DeepSpeed's ZeRO-2 has them."""
+    """Buckets of gradients in the backward pass, on one accelerator too, as DeepSpeed's ZeRO-2 has them."""
     activation_offload: bool = False
     """Checkpoints of the layers' inputs are kept in host memory."""
     compiled: bool = False
