@@ -37,6 +37,8 @@ def plan_text(job: FineTuneJob, *, model: ModelFacts, data: DataFacts, sized: Si
     if sizing.alternatives:
         lines += [*_alternatives(sizing.alternatives), ""]
     lines += [f"note: {note}" for note in sized.choice.notes]
+    if sizing.nodes > 1:
+        lines.append("note: this version of the operator runs a job on one node, and would refuse it")
     lines += [f"advice: {each.message} ({each.code})" for each in sized.advice]
     return "\n".join(lines).rstrip()
 
