@@ -23,7 +23,7 @@ RUN = Setup(
     gradient_checkpointing=True,
     accumulation=16,
 )
-"""QLoRA of Llama 3.1 8B as a job has it that leaves everything open: packs of 2,048 tokens, rank 16, sdpa."""
+"""QLoRA of Llama 3.1 8B by the defaults, with checkpointing: packs of 2,048 tokens, rank 16, sdpa."""
 
 
 @dataclass(frozen=True, slots=True)
