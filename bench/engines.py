@@ -137,7 +137,8 @@ def qwen(point: Point, shape: Architecture) -> Setup:
             loss_precision="half" if point.method == "qlora" else "fp32",
             adapter_precision="bf16" if whole else "fp32",
             optimizer_precision="bf16" if whole else "fp32",
-            optimizer_kernel="foreach",
+            # DeepSpeed's own AdamW has fp32 copies of the gradients instead
+            optimizer_kernel="foreach" if point.method == "qlora" else "foreach-2.0",
             quantization="int4-gptq",
             gradient_buckets_gib=ZERO_2_GIB if point.method == "qlora" else 0,
         ),

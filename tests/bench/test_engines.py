@@ -35,7 +35,7 @@ def test_settings(row: int, expected: dict[str, object]) -> None:
     ("row", "expected"),
     [
         (6, {"loss_kernel": "eager", "adapter_precision": "fp32"}),
-        (12, {"adapter_precision": "bf16", "optimizer_precision": "bf16", "optimizer_kernel": "foreach"}),
+        (12, {"adapter_precision": "bf16", "optimizer_precision": "bf16", "optimizer_kernel": "foreach-2.0"}),
         (13, {"loss_precision": "half", "quantization": "int4-gptq", "gradient_buckets_gib": engines.ZERO_2_GIB}),
         (84, {"quantization": "nf4-dq", "adapter_precision": "bf16", "quantized_inputs": "kept"}),
         (121, {"loss_kernel": "eager", "compiled": False, "optimizer_in_backward": False}),

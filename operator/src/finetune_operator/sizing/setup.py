@@ -27,8 +27,10 @@ class Engine(Schema):
     """In which adapters, their gradients and their optimizer states are kept."""
     optimizer_precision: Literal["fp32", "bf16"] = "fp32"
     """Of the moments of AdamW over weights in bf16."""
-    optimizer_kernel: Literal["fused", "foreach"] = "fused"
-    """foreach, torch's own default, updates all parameters at once and needs their denominators beside them."""
+    optimizer_kernel: Literal["fused", "foreach", "foreach-2.0"] = "fused"
+    """foreach, torch's own default, updates all parameters at once and needs their denominators beside them; that of
+    torch 2.0 needs them twice.
+    """
     optimizer_in_backward: bool = False
     """Each gradient is used and freed as soon as it is there."""
     master_weights: bool = False

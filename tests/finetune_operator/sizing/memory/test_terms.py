@@ -122,6 +122,7 @@ def test_a_paged_optimizer_keeps_one_tensors_moments_on_the_gpu() -> None:
         ("full", Engine(), 16 * 2**24),  # StochasticAdamW's chunk
         ("full", Engine(optimizer_kernel="foreach"), 4 * PARAMETERS),
         ("full", Engine(optimizer_kernel="foreach", optimizer_precision="bf16"), 2 * PARAMETERS),
+        ("full", Engine(optimizer_kernel="foreach-2.0"), 8 * PARAMETERS),
     ],
 )
 def test_the_step_takes_scratch_memory(method: Any, engine: Engine, buffers: int) -> None:

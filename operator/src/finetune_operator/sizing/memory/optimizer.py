@@ -41,11 +41,13 @@ def temporaries(setup: Setup) -> int:
     """Bytes of scratch memory of a step.
 
     StochasticAdamW makes fp32 copies of a chunk. torch's fused AdamW and bitsandbytes' need none. torch's foreach AdamW
-    takes the denominators of all parameters at once (torch/optim/adam.py, _multi_tensor_adam); its plain one, on CPUs,
-    that of one parameter, and its square root before it.
+    takes the denominators of all parameters at once (torch/optim/adam.py, _multi_tensor_adam), in torch 2.0 with their
+    square roots beside them, to which it adds epsilon out of place; its plain one, on CPUs, both of one parameter.
     """
-    if setup.optimizer == "adamw" and setup.device == "gpu" and setup.engine.optimizer_kernel == "foreach":
-        return sharding.share(setup, round(trained.parameters(setup) * per_parameter(setup) / 2))
+    kernel = setup.engine.optimizer_kernel
+    if setup.optimizer == "adamw" and setup.device == "gpu" and kernel != "fused":
+        copies = 2 if kernel == "foreach-2.0" else 1
+        return sharding.share(setup, round(trained.parameters(setup) * copies * per_parameter(setup) / 2))
     largest = trained.largest_parameter(setup)
     if setup.method == "full" and setup.optimizer == "adamw" and precision.trained(setup) == precision.HALF:
         if setup.engine.optimizer_precision == "bf16":
