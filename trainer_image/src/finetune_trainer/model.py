@@ -60,7 +60,23 @@ def load_config(path: Path, *, trust_remote_code: bool) -> PreTrainedConfig:
     except (OSError, ValueError) as error:
         raise _cannot_load("configuration", error) from error
     refuse_other_than_causal(architecture)
+    _name_experts(architecture)
     return architecture
+
+
+def _name_experts(architecture: PreTrainedConfig) -> None:
+    """Give the number of experts the name that TRL's chunked loss knows it by, where the family has another (Granite).
+
+    It becomes a second name in the class: the configuration is written as it was. A dense model of such a family has
+    no load to balance, and the loss of that would fail on it.
+    """
+    text = architecture.get_text_config()
+    if not hasattr(text, "num_local_experts"):
+        return
+    if not hasattr(text, "num_experts"):
+        type(text).attribute_map = {**type(text).attribute_map, "num_experts": "num_local_experts"}
+    if not text.num_local_experts and hasattr(text, "router_aux_loss_coef"):
+        text.router_aux_loss_coef = 0.0
 
 
 def refuse_other_than_causal(architecture: PreTrainedConfig) -> None:
