@@ -128,7 +128,8 @@ class AdapterConfig(Schema):
 
     rank: int
     alpha: float
-    dropout: float
+    dropout: float | None = None
+    """None: 0.05, or 0 where experts' own parameters get an adapter."""
     target_modules: list[str]
     """["all-linear"], or names or regular suffixes of modules as PEFT understands them."""
     modules_to_save: list[str] = []

@@ -34,7 +34,7 @@ def test_defaults() -> None:
     assert (training.optimizer, training.weight_decay, training.max_grad_norm, training.seed) == ("adamw", 0, 1, 42)
     assert training.max_sequence_length is None
     assert found.adapter is not None
-    assert (found.adapter.rank, found.adapter.alpha, found.adapter.dropout) == (16, 32, 0.05)
+    assert (found.adapter.rank, found.adapter.alpha, found.adapter.dropout) == (16, 32, None)
     assert found.adapter.target_modules == ["all-linear"]
     assert (found.checkpoint.interval_seconds, found.checkpoint.keep) == (600, 2)
     assert (found.dataset.train_on, found.dataset.overlong, found.dataset.empty_responses) == (

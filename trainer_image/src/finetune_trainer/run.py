@@ -78,6 +78,7 @@ def recipe(
     # Model, and what of it is trained
     set_seed(config.training.seed)
     base = model.load_model(sources.model, architecture, config, setup, device)
+    config = methods.decided(config, base)
     tuned = methods.trainable(base, config)
 
     # Training, from the newest checkpoint on

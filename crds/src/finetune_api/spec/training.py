@@ -27,7 +27,7 @@ class AdapterSpec(Schema):
     alpha: Annotated[float, Field(gt=0, le=4096)] | None = None
     """Scale: the update is multiplied by alpha / rank; left out: twice the rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout on the adapter's input; left out: 0.05."""
+    """Dropout on the adapter's input; left out: 0.05, or 0 where experts get an adapter, which can have none."""
     target_modules: (
         Annotated[list[Annotated[str, Field(min_length=1, max_length=128)]], Field(min_length=1, max_length=64)] | None
     ) = None

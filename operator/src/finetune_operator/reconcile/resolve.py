@@ -161,7 +161,7 @@ def _adapter(adapter: AdapterSpec) -> AdapterConfig:
     return AdapterConfig(
         rank=rank,
         alpha=_or(adapter.alpha, defaults.ALPHA_PER_RANK * rank),
-        dropout=_or(adapter.dropout, defaults.DROPOUT),
+        dropout=adapter.dropout,
         target_modules=list(_or(adapter.target_modules, list(defaults.TARGET_MODULES))),
         modules_to_save=list(adapter.modules_to_save or []),
     )

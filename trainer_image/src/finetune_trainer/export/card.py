@@ -104,7 +104,8 @@ def _settings(config: TrainerConfig, measured: Measured) -> dict[str, object]:
     }
     if config.adapter is not None and config.method != "full":
         adapter = config.adapter
-        rows["adapter"] = f"rank {adapter.rank}, alpha {adapter.alpha:g}, dropout {adapter.dropout:g}"
+        dropout = "" if adapter.dropout is None else f", dropout {adapter.dropout:g}"
+        rows["adapter"] = f"rank {adapter.rank}, alpha {adapter.alpha:g}{dropout}"
         rows["adapted modules"] = ", ".join(adapter.target_modules)
     return rows
 
