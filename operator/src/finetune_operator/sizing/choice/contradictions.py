@@ -13,7 +13,7 @@ def check(request: Request) -> None:
     Raises:
         SizingError: with the field, what is wrong with it, and what to write.
     """
-    training, resources = request.training, request.resources
+    training, resources, dropout = request.training, request.resources, request.adapter.dropout
     asked, limit = training.max_sequence_length, request.architecture.max_positions
     if asked is not None and limit is not None and asked > limit:
         raise SizingError(
@@ -25,6 +25,11 @@ def check(request: Request) -> None:
         raise SizingError(
             f"spec.training.optimizer: {training.optimizer} is bitsandbytes', which can't update weights that are "
             "sharded; use adamw, or training.sharding: ddp"
+        )
+    if dropout and request.adapts_experts:
+        raise SizingError(
+            f"spec.adapter.dropout: {dropout:g} can't be, because the model's experts get an adapter, which is added "
+            "to their weights; set it to 0 or leave it out, or name attention's layers alone in adapter.targetModules"
         )
     nodes = resources.nodes or 1
     if nodes > request.max_nodes:

@@ -12,6 +12,7 @@ from finetune_operator.sizing import batch, defaults
 from finetune_operator.sizing.architecture import Architecture
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
+from finetune_operator.sizing.memory.trained import adapted
 from finetune_operator.sizing.setup import Engine, Generation, Kernel, Setup
 
 LONGEST_UNASKED = 2048
@@ -71,6 +72,34 @@ class Request:
                 return "eager"
             case _:
                 return "sdpa"
+
+    @property
+    def target_modules(self) -> tuple[str, ...]:
+        """Names of what gets an adapter, as PEFT matches them."""
+        asked = self.adapter.target_modules
+        return defaults.TARGET_MODULES if asked is None else tuple(asked)
+
+    @property
+    def adapts_experts(self) -> bool:
+        """Whether experts' or routers' own parameters get an adapter."""
+        smallest = Setup(
+            architecture=self.architecture,
+            method=self.method,
+            micro_batch_size=1,
+            sequence_length=1,
+            gradient_checkpointing=False,
+            target_modules=self.target_modules,
+        )
+        return any(not each.linear.module for each in adapted(smallest))
+
+    @property
+    def dropout(self) -> float:
+        """On the adapter's input. Experts' parameters can have none: PEFT 0.21 adds their adapter to the weights
+        (tuners/lora/layer.py, ParamWrapper).
+        """
+        if self.adapter.dropout is not None:
+            return self.adapter.dropout
+        return 0.0 if self.adapts_experts else defaults.DROPOUT
 
     @property
     def max_sequence_length(self) -> int:
@@ -153,8 +182,8 @@ class Request:
             kernel=self.kernel,
             precision=self.precision(hardware),
             rank=defaults.RANK if adapter.rank is None else adapter.rank,
-            dropout=defaults.DROPOUT if adapter.dropout is None else adapter.dropout,
-            target_modules=defaults.TARGET_MODULES if adapter.target_modules is None else tuple(adapter.target_modules),
+            dropout=self.dropout,
+            target_modules=self.target_modules,
             modules_to_save=tuple(adapter.modules_to_save or ()),
             accumulation=self.share(accelerators) // micro_batch_size,
             accelerators=accelerators,
