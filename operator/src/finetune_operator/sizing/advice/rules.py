@@ -42,6 +42,13 @@ RULES = (
         settings.full_where_lora,
     ),
     Rule(
+        "QuantizesLittle",
+        "qlora of a mixture of experts of which under half can be in 4 bits",
+        "experts are bare parameters, which bitsandbytes leaves in 16 bits; the rest loses exactness and time for "
+        "little memory",
+        settings.quantizes_little,
+    ),
+    Rule(
         "SequenceCutsData",
         "over 1% of the tokens are past maxSequenceLength",
         "what is cut is the end of responses",

@@ -8,6 +8,7 @@ from finetune_operator.sizing import defaults
 from finetune_operator.sizing.advice.case import Case
 from finetune_operator.sizing.defaults import CHECKPOINT_INTERVAL_SECONDS
 from finetune_operator.sizing.hardware.table import STALE
+from finetune_operator.sizing.memory.weights import BYTES
 
 ADAPTER_RATES = (1e-4, 3e-4)
 FULL_RATES = (1e-5, 5e-5)
@@ -22,6 +23,10 @@ HIGH_RANK = 64
 HIGH_RANK_FEW_ROWS = 32
 WARMUP_STEPS = (50, 100)
 WARMUP_SHARES = (0.03, 0.1)
+QUANTIZED_SHARE = 0.5
+"""Of the parameters. Half of them in 4 bits are 37% less than 16 bits for all."""
+SAVED = 1 - BYTES["nf4-dq"] / 2
+"""Of the memory of a 16-bit weight, by NF4 with double quantisation."""
 SHORT = 20
 """Optimizer steps."""
 CHECKPOINT_SHARE = 0.1
@@ -39,6 +44,22 @@ def full_where_lora(case: Case) -> str | None:
         "needs 12 bytes of memory a weight; method lora keeps them, needs 2, and with under "
         f"{ENOUGH_FOR_FULL:,} rows usually learns as much. If it stays full, hold out rows of general tasks, and mix "
         "5 to 10% general data in"
+    )
+
+
+def quantizes_little(case: Case) -> str | None:
+    architecture = case.architecture
+    if case.spec.method != "qlora" or architecture is None or not case.large:
+        return None
+    bare = sum(linear.weights for linear in architecture.linears if not linear.module)
+    layers = architecture.linear_parameters - bare
+    share = layers / architecture.parameters
+    if share >= QUANTIZED_SHARE or bare <= layers:
+        return None
+    return (
+        f"qlora can hold {share:.0%} of this model's {architecture.parameters / 1e9:.1f} billion parameters in 4 bits: "
+        f"{bare / architecture.parameters:.0%} are experts', which stay in 16; its weights take {SAVED * share:.0%} "
+        "less memory than with method lora, which is faster and exact"
     )
 
 
