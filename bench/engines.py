@@ -195,7 +195,8 @@ def torchtune(point: Point, shape: Architecture) -> Setup:
     """pytorch/torchtune recipes/*_single_device.py: everything in bf16, the optimizer's states too; AdamW fused,
     but for the configurations of May 2024.
 
-    NF4 by torchao, whose scales are quantised twice. Paged optimizers are bitsandbytes'.
+    NF4 by torchao, whose scales are quantised twice. Paged optimizers are bitsandbytes'. In May 2024 the loop held its
+    fp32 logits until after the backward pass.
     """
     if "(A6000 recipe)" in point.optimizer:
         raise LeftOut("optimizer and checkpointing not stated")
@@ -223,6 +224,7 @@ def torchtune(point: Point, shape: Architecture) -> Setup:
         accumulation=1,
         engine=Engine(
             loss_kernel="chunked" if point.loss == "chunked" else "eager",
+            held_logits=MAY_2024 in point.source,
             adapter_precision="bf16",
             optimizer_precision="bf16",
             optimizer_kernel="foreach" if MAY_2024 in point.source else "fused",
@@ -271,7 +273,10 @@ def _swift_targets(targets: str) -> tuple[str, ...]:
 
 
 def answer(point: Point, shape: Architecture) -> Setup:
-    """AnswerDotAI/fsdp_qlora train.py at precision bf16: adapters in bf16 too, rank 64, dropout 0.1."""
+    """AnswerDotAI/fsdp_qlora train.py at precision bf16: adapters in bf16 too, rank 64, dropout 0.1.
+
+    Its `output`, with the logits, is there until the next pass.
+    """
     return _setup(
         point,
         shape,
@@ -279,6 +284,7 @@ def answer(point: Point, shape: Architecture) -> Setup:
         dropout=0.1,
         engine=Engine(
             loss_kernel="eager",
+            held_logits=True,
             adapter_precision="bf16",
             optimizer_precision="bf16",
             optimizer_kernel="foreach",

@@ -23,6 +23,8 @@ class Engine(Schema):
     """chunked and liger never hold all logits; eager does, in fp32 too."""
     loss_precision: Literal["fp32", "half"] = "fp32"
     """Of the eager loss: half where neither the model nor autocast makes logits fp32."""
+    held_logits: bool = False
+    """The training loop still refers to the eager loss's logits in the backward pass."""
     adapter_precision: Literal["fp32", "bf16"] = "fp32"
     """In which adapters, their gradients and their optimizer states are kept."""
     optimizer_precision: Literal["fp32", "bf16"] = "fp32"

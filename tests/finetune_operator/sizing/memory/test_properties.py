@@ -22,6 +22,7 @@ ENGINES = st.builds(
     optimizer_in_backward=st.booleans(),
     master_weights=st.booleans(),
     loss_precision=st.sampled_from(["fp32", "half"]),
+    held_logits=st.booleans(),
     quantized_inputs=st.sampled_from(["freed", "kept"]),
     gradient_buckets_gib=st.sampled_from([0, 0.75]),
     quantization=st.sampled_from(["nf4-dq", "nf4", "int4-gptq", "int8"]),

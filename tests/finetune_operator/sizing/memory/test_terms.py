@@ -148,10 +148,14 @@ def test_logits_of_all_tokens_take_gigabytes_and_in_chunks_they_do_not() -> None
         assert predict(setup(micro_batch_size=2, engine=engine)).terms["logits"] < 0.8 * GB
 
 
-def test_the_loss_in_half_precision_takes_half() -> None:
-    engine = Engine(loss_kernel="eager", loss_precision="half")
+@pytest.mark.parametrize(
+    ("engine", "a_logit"),
+    [({"loss_precision": "half"}, 3 * 2), ({"held_logits": True}, 4 * 4), ({"compiled": True}, 2 + 2 + 4)],
+)
+def test_what_other_engines_keep_of_a_logit(engine: dict[str, Any], a_logit: int) -> None:
+    eager = Engine.model_validate({"loss_kernel": "eager", **engine})
 
-    assert predict(setup(sequence_length=8192, engine=engine)).terms["logits"] == 3 * 2 * 8192 * 128256
+    assert predict(setup(sequence_length=8192, engine=eager)).terms["logits"] == a_logit * 8192 * 128256
 
 
 @pytest.mark.parametrize(

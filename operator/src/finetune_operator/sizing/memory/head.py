@@ -45,6 +45,7 @@ def _eager(setup: Setup) -> int:
     compute = precision.compute(setup)
     loss = compute if setup.engine.loss_precision == "half" else precision.FP32
     each = 2 * compute + loss if setup.engine.compiled else 3 * loss
+    each += loss if setup.engine.held_logits else 0
     if setup.architecture.logit_softcap:
         each += compute
     return tokens(setup) * setup.architecture.vocabulary_size * each
