@@ -1,4 +1,4 @@
-"""FSDP2 on two processes without a GPU: what comes out is what one process makes."""
+"""FSDP2 and DDP on two processes without a GPU: what comes out is what one process makes."""
 
 from __future__ import annotations
 
@@ -55,26 +55,28 @@ def untied_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("name", CASES)
-def test_sharded_over_two_it_learns_what_one_does(
-    job: dict[str, Any], tmp_path: Path, untied_model: Path, name: str
+@pytest.mark.parametrize(("name", "sharding"), [*((name, "fsdp") for name in CASES), ("full", "ddp"), ("lora", "ddp")])
+def test_two_learn_what_one_does(
+    job: dict[str, Any], tmp_path: Path, untied_model: Path, name: str, sharding: str
 ) -> None:
     """With an interruption in between, from whose checkpoint both processes go on."""
     if name == "head":
         job["model"]["source"] = {"uri": f"file://{untied_model}", "path": str(untied_model)}
     one = ranks.start(changed(job, tmp_path / "one", CASES[name]), 1)
-    sharded = changed(job, tmp_path / "two", CASES[name])
-    sharded["training"]["sharding"] = "fsdp"
-    two = ranks.start(sharded, 2, module=ranks.SHARDED)
+    shared = changed(job, tmp_path / "two", CASES[name])
+    shared["training"]["sharding"] = sharding
+    module = ranks.SHARDED if sharding == "fsdp" else ranks.RECIPE
+    two = ranks.start(shared, 2, module=module)
     two.stop_after(3)
     assert two.wait() == [82, 82], two.log()
     assert one.wait() == [0], one.log()
     stopped = len(two.losses())
     assert 3 <= stopped < len(one.losses())
     [checkpoint] = (tmp_path / "two" / "checkpoints").iterdir()
-    assert len(list((checkpoint / "optimizer_0").glob("*.distcp"))) == 2, "each process writes its part"
+    parts = len(list((checkpoint / "optimizer_0").glob("*.distcp")))
+    assert parts == (2 if sharding == "fsdp" else 0), "of what is sharded each process writes its part"
 
-    two = ranks.start(sharded, 2, module=ranks.SHARDED)
+    two = ranks.start(shared, 2, module=module)
     assert two.wait() == [0, 0], two.log()
     assert two.losses() == pytest.approx(one.losses(), rel=TOLERANCE[name])
     assert two.evaluations() == pytest.approx(one.evaluations(), rel=TOLERANCE[name])

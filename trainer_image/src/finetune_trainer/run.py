@@ -103,7 +103,8 @@ def recipe(
         trained = (parameter for parameter in tuned.parameters() if parameter.requires_grad)
         keep = config.checkpoint.keep
         space.check(work.root, space.needed_bytes(trained, optimizer=setup.optimizer, keep=keep), keep=keep)
-    if start is None and prepared.validation is not None and setup.sharded is None:
+    if start is None and prepared.validation is not None and config.processes == 1:
+        # Of several processes `train` does it: accelerate would not share what it has once prepared for evaluation.
         trainer.evaluate()
     interruption.defer()
     trainer.train(resume_from_checkpoint=str(start.path) if start else None)

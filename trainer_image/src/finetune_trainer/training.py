@@ -213,7 +213,8 @@ class FineTuner(SFTTrainer):  # type: ignore[misc]
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         """As the parent does; then makes up for an evaluation that the checkpoint was written before.
 
-        So is the one of step 0 made here, if the model is sharded: it is cut together with its optimizer, above.
+        So is the one of step 0 made here for several processes. A model that was prepared for evaluation alone would
+        neither be cut up with its optimizer nor have its gradients averaged, and nobody would say so.
         """
         prepared = super()._prepare_for_training(*args, **kwargs)
         step = self.state.global_step
