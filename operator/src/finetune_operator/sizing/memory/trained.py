@@ -22,7 +22,7 @@ _QWEN_MOE = frozenset(
     {
         *("afmoe", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1", "ernie4_5_moe", "exaone_moe"),
         *("flex_olmo", "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "hunyuan_v1_moe", "longcat_flash", "mellum"),
-        *("olmoe", "qwen2_moe", "qwen3_moe", "qwen3_next", "solar_open"),
+        *("olmoe", "qwen3_moe", "qwen3_next", "solar_open"),
     }
 )
 _FORMER_NAMES = {
