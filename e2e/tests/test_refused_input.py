@@ -186,7 +186,8 @@ def test_deleted_and_at_once_created_again(kube: Kubectl, inputs: Inputs) -> Non
 
 
 def test_two_jobs_with_one_output(kube: Kubectl, inputs: Inputs) -> None:
-    output = {"destinations": [{"pvc": {"claimName": "inputs", "path": "results/one"}}]}
+    path = f"results/{time.time_ns()}"  # what an earlier run wrote stays on the claim, and is never overwritten
+    output = {"destinations": [{"pvc": {"claimName": "inputs", "path": path}}]}
     submit(kube, finetune_job("first-writer", output=output, training={"maxSteps": 20}))
     submit(kube, finetune_job("second-writer", output=output, training={"maxSteps": 20}))
     second = finished(kube, "second-writer", seconds=30)
@@ -196,7 +197,7 @@ def test_two_jobs_with_one_output(kube: Kubectl, inputs: Inputs) -> None:
     first = succeeded(kube, "first-writer")
     assert [o["uri"] for o in first["status"]["outputs"]] == [
         "pvc://first-writer-work/output",
-        "pvc://inputs/results/one",
+        f"pvc://inputs/{path}",
     ]
 
 
