@@ -8,6 +8,7 @@ JOB_NAME_LABEL = f"{GROUP}/job-name"
 JOB_UID_LABEL = f"{GROUP}/job-uid"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 ACCELERATOR_LABEL = f"{GROUP}/accelerator"
+KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 TRAINER_PORT = 8090
 WORK_DIR = "/work"

@@ -12,9 +12,9 @@ import yaml
 
 from finetune_api import manifest
 from finetune_api.job import FineTuneJob
+from finetune_api.names import KUEUE_LABEL
 from finetune_operator.planning import assume, inputs, surroundings, text
 from finetune_operator.planning.surroundings import SurroundingsError
-from finetune_operator.reconcile.support import KUEUE_LABEL
 from finetune_operator.settings import TrainerSettings
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.cluster.offers import Available

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+from finetune_api.names import KUEUE_LABEL
 
 
 @dataclass(frozen=True, slots=True)
