@@ -17,7 +17,7 @@ from docs import generate
 from finetune_api import manifest
 from finetune_api.job import FineTuneJob
 from finetune_api.spec import FineTuneJobSpec
-from finetune_operator.children import pod
+from finetune_operator.children import restricted
 from finetune_operator.cli import run as run_command
 from finetune_operator.reconcile.retry import FIRST_BACKOFF, LONGEST_BACKOFF, OUTCOMES
 from finetune_operator.reconcile.support import unsupported
@@ -199,7 +199,7 @@ def test_deadlines_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|.*\|$", (TOP / "docs/reliability.md").read_text(), re.MULTILINE)
     told = {what.partition(",")[0]: when for what, when in rows}
     silent = {stage.lower(): seconds / 60 for stage, seconds in progress._SILENCE.items()}
-    liveness: dict[str, Any] = pod.LIVENESS
+    liveness: dict[str, Any] = restricted.LIVENESS
     unanswered = liveness["periodSeconds"] * liveness["failureThreshold"] / 60
     assert told["loading"].startswith(f"{silent['loading'] / 60:.0f} hours")
     assert told["exporting"] == f"{silent['exporting'] / 60:.0f} hours"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from finetune_api.contract import EXIT_CODES, TERMINATION_LOG, TRAINER_CONTAINER, Outcome
+from finetune_api.contract import EXIT_CODES, TRAINER_CONTAINER, Outcome
 from finetune_api.job import FineTuneJob
-from finetune_api.names import TRAINER_PORT, inspect_name
+from finetune_api.names import inspect_name
 from finetune_api.spec.pod import PodTemplate
-from finetune_operator.children.environment import environment
 from finetune_operator.children.inspect_placement import inspect_placement
 from finetune_operator.children.metadata import Manifest, labels, owned
-from finetune_operator.children.pod import CONTAINER_SECURITY, LIVENESS, POD_SECURITY, PORT_NAME
+from finetune_operator.children.restricted import restricted_pod, trainer_container
 from finetune_operator.children.source import Claim, parse
 from finetune_operator.children.volumes import inspect_volumes
 from finetune_operator.settings import Settings
@@ -61,40 +60,21 @@ def _reads_claims(job: FineTuneJob) -> bool:
 
 
 def _pod(job: FineTuneJob, settings: Settings, *, taints: Iterable[str]) -> dict[str, Any]:
-    template = job.spec.pod_template or PodTemplate()
     volumes, mounts = inspect_volumes(job)
-    secrets = [*settings.trainer.image_pull_secrets, *(secret.name for secret in template.image_pull_secrets or [])]
-    metadata: dict[str, Any] = {"labels": {**(template.labels or {}), **labels(job)}}
-    if template.annotations:
-        metadata["annotations"] = dict(template.annotations)
-    return {
-        "metadata": metadata,
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": GRACE_SECONDS,
-            "securityContext": POD_SECURITY,
-            **inspect_placement(template, taints=taints),
-            **({"imagePullSecrets": [{"name": name} for name in dict.fromkeys(secrets)]} if secrets else {}),
-            "containers": [_container(job, mounts, settings)],
-            "volumes": volumes,
-        },
-    }
-
-
-def _container(job: FineTuneJob, mounts: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
-    cpu, memory = settings.inspect.cpu, str(settings.inspect.memory)
-    return {
-        "name": TRAINER_CONTAINER,
-        "image": job.spec.image or settings.trainer.image,
-        "imagePullPolicy": settings.trainer.image_pull_policy,
-        "env": environment(job, cpu=cpu, extra=settings.trainer.env),
-        "ports": [{"name": PORT_NAME, "containerPort": TRAINER_PORT}],
-        "resources": {"requests": {"cpu": str(cpu), "memory": memory}, "limits": {"memory": memory}},
-        "securityContext": CONTAINER_SECURITY,
-        "livenessProbe": LIVENESS,
-        "terminationMessagePath": TERMINATION_LOG,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": mounts,
-    }
+    container = trainer_container(
+        job,
+        settings.trainer,
+        cpu=settings.inspect.cpu,
+        memory=str(settings.inspect.memory),
+        accelerators={},
+        mounts=mounts,
+    )
+    return restricted_pod(
+        job,
+        settings.trainer,
+        labels=labels(job),
+        grace_seconds=GRACE_SECONDS,
+        placement=inspect_placement(job.spec.pod_template or PodTemplate(), taints=taints),
+        container=container,
+        volumes=volumes,
+    )
