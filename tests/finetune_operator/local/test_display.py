@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from finetune_api.status import Progress
-from finetune_operator.local.display import LINE_SECONDS, Display, duration, figures
+from finetune_operator.local.display import LINE_SECONDS, Display, figures
 
 
 def test_figures() -> None:
@@ -20,13 +20,8 @@ def test_figures() -> None:
         tokens_per_second=12345.6,
         eta_seconds=65,
     )
-    assert figures(progress) == "30/120  25%  loss 1.235  eval 2  12,346 tok/s  ETA 1m05s"
+    assert figures(progress) == "30/120  25%  loss 1.235  eval 2  12,346 tok/s  ETA 1m5s"
     assert figures(Progress(stage="Loading")) == ""
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59.9, "59s"), (60, "1m00s"), (3725, "1h02m")])
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_without_a_terminal_a_line_per_stage_and_now_and_then() -> None:

@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 
 from finetune_api.status import Cost, Display, Phase, Progress, Sizing
-from finetune_operator.reconcile.display import display, duration
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (45, "45s"), (60, "1m"), (750, "12m30s"), (7500, "2h5m"), (7205, "2h"), (3600 * 76, "3d4h")],
-)
-def test_duration(seconds: int, text: str) -> None:
-    assert duration(seconds) == text
+from finetune_operator.reconcile.display import display
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from finetune_api.status import Progress
+from finetune_operator.duration import duration
 
 WIDE = 104
 """Columns of a terminal that has room for a bar beside the figures."""
@@ -88,12 +89,3 @@ def figures(progress: Progress) -> str:
     if progress.eta_seconds is not None and progress.stage == "Training":
         parts.append(f"ETA {duration(progress.eta_seconds)}")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """1h02m, 3m05s or 7s."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from finetune_api.job import FineTuneJob
 from finetune_api.spec.training import TrainingSpec
 from finetune_api.status import Alternative, Memory, Sizing
+from finetune_operator.duration import duration
 from finetune_operator.sizing import batch
 from finetune_operator.sizing.choice.option import Option
-from finetune_operator.sizing.choice.shown import duration, parameters, usd
+from finetune_operator.sizing.choice.shown import parameters, usd
 from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.job import Sized
 from finetune_operator.sizing.speed import Estimate

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from finetune_api.status import Cost, Display, Phase, Progress, Sizing
+from finetune_operator.duration import duration
 
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _LIVE: frozenset[Phase] = frozenset({"Starting", "Training", "Evaluating", "Exporting"})
 RESTING: frozenset[Phase] = frozenset({"Pending", "Queued", "Suspended", "Succeeded", "Failed"})
 """Phases in which no trainer runs."""
@@ -27,17 +27,6 @@ def at_rest(progress: Progress | None) -> Progress | None:
     if progress is None:
         return None
     return progress.model_copy(update={"tokens_per_second": None, "eta_seconds": None})
-
-
-def duration(seconds: int) -> str:
-    """Seconds in two units at most, rounded down: 3d4h, 2h5m, 12m30s, 45s."""
-    for position, (size, unit) in enumerate(_UNITS):
-        if seconds >= size:
-            rest = seconds % size
-            smaller = _UNITS[position + 1] if position + 1 < len(_UNITS) else None
-            more = f"{rest // smaller[0]}{smaller[1]}" if smaller is not None and rest // smaller[0] else ""
-            return f"{seconds // size}{unit}{more}"
-    return "0s"
 
 
 def _how_far(phase: Phase, progress: Progress) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from finetune_api.conditions import Type
 from finetune_api.names import ACCELERATOR_LABEL
 from finetune_api.status import Sizing
+from finetune_operator.duration import duration
 from finetune_operator.reconcile.conclude import fail
-from finetune_operator.reconcile.display import duration
 from finetune_operator.reconcile.draft import Draft, Step, is_child, label
 from finetune_operator.reconcile.plan import Event
 from finetune_operator.sizing.choice.error import SizingError

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from finetune_operator.duration import duration
 from finetune_operator.sizing.choice import rank
 from finetune_operator.sizing.choice.option import GIB, Fault, Lost, Option
-from finetune_operator.sizing.choice.shown import duration, gib, usd
+from finetune_operator.sizing.choice.shown import gib, usd
 from finetune_operator.sizing.cluster.offer import Availability
 
 _MOST = 3

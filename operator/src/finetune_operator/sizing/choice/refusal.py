@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from finetune_operator.duration import duration
 from finetune_operator.sizing.choice import rank
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.instead import Suggestions
 from finetune_operator.sizing.choice.option import GIB, Fault, Option
 from finetune_operator.sizing.choice.request import Request
-from finetune_operator.sizing.choice.shown import duration, gib, parameters, usd
+from finetune_operator.sizing.choice.shown import gib, parameters, usd
 
 _CALLED = {"full": "full fine-tuning", "lora": "lora", "qlora": "qlora", "ia3": "ia3"}
 
