@@ -17,7 +17,7 @@ from finetune_operator.duration import duration
         (7500, "2h5m"),
         (7205, "2h"),
         (3600 * 76, "3d4h"),
-        (59.9, "59s"),
+        (59.9, "1m"),
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
