@@ -189,6 +189,7 @@ def test_two_jobs_with_one_output(kube: Kubectl, inputs: Inputs) -> None:
     path = f"results/{time.time_ns()}"  # what an earlier run wrote stays on the claim, and is never overwritten
     output = {"destinations": [{"pvc": {"claimName": "inputs", "path": path}}]}
     submit(kube, finetune_job("first-writer", output=output, training={"maxSteps": 20}))
+    time.sleep(1)  # creation is stamped in whole seconds, and of two of one second either may be the older
     submit(kube, finetune_job("second-writer", output=output, training={"maxSteps": 20}))
     second = finished(kube, "second-writer", seconds=30)
     assert phase(second) == "Failed"
