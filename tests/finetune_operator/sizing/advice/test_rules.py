@@ -8,6 +8,8 @@ from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finetune_api.spec import FineTuneJobSpec
 from finetune_operator.sizing.advice import RULES, Case, advise
@@ -75,7 +77,7 @@ def codes(of: Case) -> list[str]:
 
 
 def message(of: Case, code: str) -> str:
-    return next(advice.message for advice in advise(of) if advice.code == code)
+    return {advice.code: advice.message for advice in advise(of)}[code]
 
 
 def test_a_sensible_job_is_left_alone() -> None:
@@ -92,6 +94,21 @@ def rows(count: int, **given: Any) -> DataFacts:
     return DataFacts(rows=count, tokens=count * 500, **given)
 
 
+def timed(of: Case) -> Case:
+    """With the time of a run on an A100, as sizing would have it."""
+    setup = Setup(LARGE, "lora", 1, 2048, True)
+    found = estimate(
+        setup,
+        builtin().row("A100-80GB"),
+        nodes=1,
+        data=of.data,
+        epochs=3,
+        max_steps=None,
+        effective_batch_size=16,
+    )
+    return replace(of, estimate=found)
+
+
 @pytest.mark.parametrize(
     ("of", "said"),
     [
@@ -100,9 +117,13 @@ def rows(count: int, **given: Any) -> DataFacts:
         (case(rows(100), training={"effectiveBatchSize": 8}), ["TooFewRows"]),
         (case(rows(999)), ["TooFewRows"]),
         (case(rows(1000)), []),
+        (case(rows(99), TINY, training={"effectiveBatchSize": 8}), []),  # the quickstart's cannot be prompted
+        (case(rows(99), dataset={"format": "text"}, training={"epochs": 4}), ["TooManyEpochs", "FactsNeedRetrieval"]),
         # full fine-tuning
         (case(method="full"), ["FullWhereLoRA"]),
         (case(rows(100_000), method="full"), []),
+        (case(DataFacts(), method="full"), ["FullWhereLoRA"]),
+        (case(DataFacts(), method="full", dataset={"format": "text"}), []),
         (case(architecture=TINY, method="full"), []),
         # a mixture of experts, 3% of which are layers
         (case(architecture=EXPERTS, method="qlora"), ["QuantizesLittle"]),
@@ -129,9 +150,11 @@ def rows(count: int, **given: Any) -> DataFacts:
         (case(training={"maxSteps": 19}), ["ShortRun"]),
         (case(training={"maxSteps": 20}), []),
         (case(rows(64), training={"effectiveBatchSize": 16}), ["TooFewRows", "ShortRun"]),
+        (case(rows(50), training={"effectiveBatchSize": 4}), ["TooFewRows"]),  # no larger batch: that makes a short run
         # rank
         (case(adapter={"rank": 64}), []),
         (case(adapter={"rank": 65}), ["RankForData"]),
+        (case(rows(100_000), adapter={"rank": 256}), []),
         (case(rows(900), adapter={"rank": 32}), ["TooFewRows", "RankForData"]),
         (case(rows(900), adapter={"rank": 16}), ["TooFewRows"]),
         (case(method="ia3"), []),
@@ -149,6 +172,9 @@ def rows(count: int, **given: Any) -> DataFacts:
         (case(training={"warmupRatio": 0.05}), []),
         (case(training={"warmupRatio": 0.5}), ["WarmupOutside"]),
         (case(training={"warmupSteps": 3, "maxSteps": 100}), []),
+        (case(training={"warmupSteps": 60, "scheduler": "constant"}), ["WarmupOutside"]),
+        (case(training={"warmupSteps": 0, "scheduler": "constant"}), []),
+        (case(training={"warmupRatio": 0.05, "scheduler": "constantWithWarmup"}), []),
         # lengths
         (case(rows(5000, lost_tokens=20_000)), []),  # 0.8%
         (case(rows(5000, lost_tokens=30_000)), ["SequenceCutsData"]),
@@ -159,10 +185,13 @@ def rows(count: int, **given: Any) -> DataFacts:
         (case(dataset={"validation": None}), ["NoValidation"]),
         (
             case(rows(40), dataset={"validation": None}, training={"effectiveBatchSize": 4}),
-            ["TooFewRows", "BatchOutside"],
+            ["TooFewRows"],
         ),
         (case(dataset={"format": "text"}), ["FactsNeedRetrieval"]),
-        (case(rows(5000, estimated=True)), ["EstimatedTokens"]),
+        (case(rows(100_000), dataset={"format": "text"}), []),
+        (case(DataFacts(), dataset={"format": "text"}), []),
+        (timed(case(rows(5000, estimated=True))), ["EstimatedTokens"]),
+        (case(rows(5000, estimated=True)), []),  # neither time nor cost is said
     ],
 )
 def test_rules(of: Case, said: list[str]) -> None:
@@ -228,6 +257,11 @@ def test_checkpoints_that_take_long_name_a_longer_interval() -> None:
             ["maxSequenceLength 2,048", "11%", "300,000", "ends of responses", "3,100", "3136 would hold them"],
         ),
         (
+            case(rows(5000, lost_tokens=300_000), dataset={"format": "text"}),
+            "SequenceCutsData",
+            ["which are the ends of documents; make it longer, or split the rows"],
+        ),
+        (
             case(rows(5000, lost_tokens=300_000, p99_tokens=9000)),
             "SequenceCutsData",
             ["the model can do 8,192", "split the rows"],
@@ -240,7 +274,11 @@ def test_checkpoints_that_take_long_name_a_longer_interval() -> None:
         (case(training={"learningRate": 1e-3}), "LearningRateOutside", ["0.001", "above", "0.0001 to 0.0003", "jump"]),
         (case(training={"learningRate": 1e-6}), "LearningRateOutside", ["below", "little is learnt"]),
         (case(training={"epochs": 10}), "TooManyEpochs", ["10 passes", "training.epochs 2 or 3"]),
-        (case(training={"maxSteps": 1}), "ShortRun", ["1 optimizer step in all", "effectiveBatchSize (16)"]),
+        (case(training={"maxSteps": 1}), "ShortRun", ["1 optimizer step in all", "raise training.maxSteps"]),
+        (case(training={"warmupSteps": 60, "scheduler": "constant"}), "WarmupOutside", ["does nothing", "WithWarmup"]),
+        (case(rows(50_000), dataset={"validation": None}), "NoValidation", ["{fraction: 0.01}"]),
+        (case(rows(1_000_000), dataset={"validation": None}), "NoValidation", ["{fraction: 0.0005}"]),
+        (case(rows(400), dataset={"validation": None}), "NoValidation", ["{fraction: 0.1}"]),
         (case(adapter={"rank": 256}), "RankForData", ["adapter.rank 256"]),
         (case(training={"warmupSteps": 0}), "WarmupOutside", ["0 of 938 steps", "28 to 100"]),
         (
@@ -254,6 +292,37 @@ def test_messages_have_the_numbers_and_what_to_do(of: Case, code: str, parts: li
     said = message(of, code)
     assert [part for part in parts if part not in said] == []
     assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    ("of", "remedies"),
+    [
+        (case(rows(64)), "lower training.effectiveBatchSize (16) or collect more rows"),
+        (
+            case(rows(64), training={"epochs": 1}),
+            "lower training.effectiveBatchSize (16) or raise training.epochs or collect more rows",
+        ),
+        (case(rows(16), training={"effectiveBatchSize": 4}), "collect more rows"),
+        (case(training={"maxSteps": 5}), "raise training.maxSteps"),
+    ],
+)
+def test_a_short_run_is_told_nothing_that_another_rule_is_against(of: Case, remedies: str) -> None:
+    assert message(of, "ShortRun").endswith(f"when it falls again; {remedies}")
+
+
+@given(
+    count=st.integers(1, 200_000),
+    batch=st.sampled_from([1, 2, 4, 8, 16, 32, 64, 256]),
+    epochs=st.sampled_from([0.5, 1, 2, 3, 5, 8]),
+)
+def test_no_two_pull_on_the_batch_in_both_ways(count: int, batch: int, epochs: float) -> None:
+    of = case(rows(count), training={"effectiveBatchSize": batch, "epochs": epochs})
+    said = {advice.code: advice.message for advice in advise(of)}
+    larger = batch < 8 and "BatchOutside" in said
+    assert not (larger and "ShortRun" in said)
+    assert not ("TooManyEpochs" in said and "raise training.epochs" in said.get("ShortRun", ""))
+    if larger:  # what it asks for is not advised against
+        assert "ShortRun" not in codes(case(rows(count), training={"effectiveBatchSize": 8, "epochs": epochs}))
 
 
 def test_every_rule_is_tried_above() -> None:
@@ -270,7 +339,7 @@ def test_the_most_important_comes_first_and_each_once() -> None:
     worst = case(
         rows(900, lost_tokens=300_000, estimated=True),
         method="full",
-        dataset={"validation": None, "format": "text"},
+        dataset={"validation": None},
         training={"learningRate": 1.0, "epochs": 50, "effectiveBatchSize": 4096, "warmupSteps": 0},
     )
     order = [rule.code for rule in RULES]

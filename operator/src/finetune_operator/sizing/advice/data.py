@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_operator.sizing.advice.case import Case
+from finetune_operator.sizing.advice.case import MANY_ROWS, Case
 from finetune_operator.sizing.defaults import PACKING
 
 PROMPT_BELOW = 100
@@ -15,11 +15,14 @@ ROUND_TO = 64
 """Tokens; kernels work in tiles of that size."""
 FEW_TO_HOLD_OUT = 50
 """Rows; a tenth of fewer says nothing."""
+HELD_OUT, HELD_OUT_SHARE = 500, 0.1
+"""Rows that tell a loss well enough, and of few rows what can be spared."""
 
 
 def too_few_rows(case: Case) -> str | None:
     rows = case.data.rows
-    if rows is None or rows >= ENOUGH:
+    # a toy can't be prompted instead, and the rows of plain text are documents, not examples
+    if rows is None or rows >= ENOUGH or not case.large or case.spec.dataset.format == "text":
         return None
     count = f"{'about ' if case.data.estimated else ''}{rows:,} rows"
     if rows < PROMPT_BELOW:
@@ -47,7 +50,7 @@ def sequence_cuts_data(case: Case) -> str | None:
     limit = f"training.maxSequenceLength{f' {case.length:,}' if case.length else ''}"
     text = f"{limit} {'drops rows with' if drops else 'cuts off'} {share:.0%} of all tokens ({facts.lost_tokens:,})"
     if not drops:
-        text += ", which are the ends of responses"
+        text += f", which are the ends of {'documents' if case.spec.dataset.format == 'text' else 'responses'}"
     return text + _longer(case)
 
 
@@ -78,27 +81,27 @@ def sequence_too_long(case: Case) -> str | None:
 
 
 def no_validation(case: Case) -> str | None:
-    if case.spec.dataset.validation is not None or (case.data.rows or 0) < FEW_TO_HOLD_OUT:
+    rows = case.data.rows or 0
+    if case.spec.dataset.validation is not None or rows < FEW_TO_HOLD_OUT:
         return None
+    share = max(0.0001, min(HELD_OUT_SHARE, HELD_OUT / rows))
     return (
         "no rows are held out, so nothing will tell learning from learning by heart: set dataset.validation, such as "
-        "{fraction: 0.1}, and watch the validation loss"
+        f"{{fraction: {share:.1g}}}, and watch the validation loss"
     )
 
 
 def facts_need_retrieval(case: Case) -> str | None:
-    if case.spec.dataset.format != "text":
+    rows = case.data.rows
+    if case.spec.dataset.format != "text" or rows is None or rows >= MANY_ROWS:
         return None
     return (
-        "plain text teaches how texts of a field sound; the facts in it are learnt unreliably: where answers must be "
-        "right about them, give the model the passages with the question (RAG)"
+        f"{rows:,} rows of plain text teach how texts of a field sound; a fact that stands there once is learnt "
+        "unreliably: where answers must be right, give the model the passages with the question (RAG)"
     )
 
 
 def estimated_tokens(case: Case) -> str | None:
-    if not case.data.estimated or case.data.tokens is None:
+    if not case.data.estimated or case.data.tokens is None or case.estimate is None:
         return None
-    return (
-        f"the data's {case.data.tokens:,} tokens are estimated from its size; time and cost are as rough, by half or "
-        "twice for data that is not English prose"
-    )
+    return f"the data's {case.data.tokens:,} tokens are estimated, not counted: time and cost are no more exact"

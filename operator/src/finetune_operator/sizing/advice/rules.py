@@ -29,14 +29,14 @@ class Rule:
 RULES = (
     Rule(
         "TooFewRows",
-        "under 1,000 rows",
+        "under 1,000 rows, which are not plain text",
         "below 100 a prompt with examples does as well and costs nothing; up to 1,000 it has to be tried; "
         "a fine-tuned model learns form and tone, not facts",
         data.too_few_rows,
     ),
     Rule(
         "FullWhereLoRA",
-        "full fine-tuning with under 100,000 rows",
+        "full fine-tuning with under 100,000 rows, or of an unknown number that are not plain text",
         "it forgets more of what the model could do (Biderman et al. 2024, arXiv:2405.09673) and needs six times the "
         "memory a weight",
         settings.full_where_lora,
@@ -81,26 +81,28 @@ RULES = (
     ),
     Rule(
         "RankForData",
-        "rank over 64, or from 32 on with under 1,000 rows",
+        "rank over 64 with under 100,000 rows, or from 32 on with under 1,000",
         "more weights than the rows can teach overfit",
         settings.rank_for_data,
     ),
     Rule(
         "BatchOutside",
-        "an effective batch outside 8 to 32",
+        "an effective batch outside 8 to 32; a small one not where 8 would make a short run",
         "a smaller one is noisy; a larger one makes few steps of the data",
         settings.batch_outside,
     ),
     Rule(
         "WarmupOutside",
-        "a warmup that was set, outside 50 to 100 steps and outside 3% to 10% of the run",
+        "a warmup that was set, outside 50 to 100 steps and outside 3% to 10% of the run, or for the scheduler "
+        "constant, which has none",
         "too short a rise makes the loss jump at the start; too long a one wastes steps",
         settings.warmup_outside,
     ),
     Rule(
         "FactsNeedRetrieval",
-        "format text",
-        "plain text teaches how texts sound; single facts in it are learnt unreliably",
+        "format text, and under 100,000 rows",
+        "plain text teaches how texts sound; a fact has to be met in many wordings to be learnt (Ovadia et al. 2023, "
+        "arXiv:2312.05934)",
         data.facts_need_retrieval,
     ),
     Rule(
@@ -117,7 +119,7 @@ RULES = (
     ),
     Rule(
         "EstimatedTokens",
-        "the data's tokens were estimated from its size",
+        "time is predicted from tokens that were estimated, not counted",
         "time and cost are as rough as the estimate",
         data.estimated_tokens,
     ),

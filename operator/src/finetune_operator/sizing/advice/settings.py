@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from finetune_operator.sizing import defaults
-from finetune_operator.sizing.advice.case import Case
+from finetune_operator.sizing.advice.case import MANY_ROWS, Case
 from finetune_operator.sizing.defaults import CHECKPOINT_INTERVAL_SECONDS
 from finetune_operator.sizing.hardware.table import STALE
 from finetune_operator.sizing.memory.weights import BYTES
@@ -15,8 +15,6 @@ FULL_RATES = (1e-5, 5e-5)
 MANY_EPOCHS = 5.0
 MANY_EPOCHS_FEW_ROWS = 3.0
 FEW_ROWS = 1000
-ENOUGH_FOR_FULL = 100_000
-"""Rows. With more, full fine-tuning learns what LoRA of common ranks does not (arXiv:2405.09673, figure 2)."""
 BATCHES = (8, 32)
 """Examples."""
 HIGH_RANK = 64
@@ -36,13 +34,16 @@ CHECKPOINT_SHARE = 0.1
 def full_where_lora(case: Case) -> str | None:
     if case.spec.method != "full" or not case.large or case.architecture is None:
         return None
-    if case.data.rows is not None and case.data.rows >= ENOUGH_FOR_FULL:
+    rows = case.data.rows
+    # plain text is mostly a lot of it
+    many = rows >= MANY_ROWS if rows is not None else case.spec.dataset.format == "text"
+    if many:
         return None
     billions = case.architecture.parameters / 1e9
     return (
         f"full fine-tuning changes all {billions:.1f} billion weights, forgets more of what the model could do, and "
         "needs 12 bytes of memory a weight; method lora keeps them, needs 2, and with under "
-        f"{ENOUGH_FOR_FULL:,} rows usually learns as much. If it stays full, hold out rows of general tasks, and mix "
+        f"{MANY_ROWS:,} rows usually learns as much. If it stays full, hold out rows of general tasks, and mix "
         "5 to 10% general data in"
     )
 
@@ -81,24 +82,42 @@ def learning_rate_outside(case: Case) -> str | None:
 def too_many_epochs(case: Case) -> str | None:
     if not case.large:
         return None
-    rows, epochs = case.data.rows, case.epochs
-    few = rows is not None and rows < FEW_ROWS
-    if epochs <= (MANY_EPOCHS_FEW_ROWS if few else MANY_EPOCHS):
+    epochs, few = case.epochs, _few_rows(case)
+    if epochs <= _most_epochs(case):
         return None
-    of = f" of {rows:,} rows" if few else ""
+    of = f" of {case.data.rows:,} rows" if few else ""
     return (
-        f"{epochs:g} passes{of}: large models learn rows by heart within a few; begin with training.epochs 2 or 3, and "
-        "take more only while the validation loss falls"
+        f"{epochs:.3g} passes{of}: large models learn rows by heart within a few; begin with training.epochs 2 or 3, "
+        "and take more only while the validation loss falls"
     )
+
+
+def _few_rows(case: Case) -> bool:
+    return case.data.rows is not None and case.data.rows < FEW_ROWS
+
+
+def _most_epochs(case: Case) -> float:
+    if not case.large:
+        return math.inf
+    return MANY_EPOCHS_FEW_ROWS if _few_rows(case) else MANY_EPOCHS
 
 
 def short_run(case: Case) -> str | None:
     if case.steps is None or case.steps >= SHORT:
         return None
-    return (
+    said = (
         f"{case.steps} optimizer {'step' if case.steps == 1 else 'steps'} in all: the learning rate has hardly risen "
-        f"when it falls again; lower training.effectiveBatchSize ({case.batch}), or take more rows or epochs"
+        "when it falls again; "
     )
+    if case.training.max_steps == case.steps:
+        return said + "raise training.maxSteps"
+    # nothing that another rule would then speak against
+    remedies = [
+        f"lower training.effectiveBatchSize ({case.batch})" if case.batch > BATCHES[0] else None,
+        "raise training.epochs" if case.epochs < _most_epochs(case) else None,
+        "collect more rows",
+    ]
+    return said + " or ".join(each for each in remedies if each)
 
 
 def rank_for_data(case: Case) -> str | None:
@@ -110,10 +129,11 @@ def rank_for_data(case: Case) -> str | None:
             f"adapter.rank {rank} for {rows:,} rows: more weights than they can teach overfit; 8 or 16 is enough for "
             "form and tone"
         )
-    if rank > HIGH_RANK:
+    # of many rows a high rank learns more (arXiv:2405.09673, figure 2)
+    if rank > HIGH_RANK and (rows is None or rows < MANY_ROWS):
         return (
-            f"adapter.rank {rank}: over {HIGH_RANK} more rank rarely teaches more, and costs memory and time; "
-            "try 16 to 64 first"
+            f"adapter.rank {rank}: with under {MANY_ROWS:,} rows, more than {HIGH_RANK} rarely teaches more, and costs "
+            "memory and time; try 16 to 64 first"
         )
     return None
 
@@ -123,9 +143,12 @@ def batch_outside(case: Case) -> str | None:
     if low <= case.batch <= high or not case.large:
         return None
     if case.batch < low:
+        # few rows are worth small batches: larger ones would make a short run
+        if case.steps is not None and case.steps * case.batch < SHORT * low:
+            return None
         return (
-            f"training.effectiveBatchSize {case.batch}: with under {low} examples a step, gradients are noisy; "
-            "accumulation makes larger ones at no memory"
+            f"training.effectiveBatchSize {case.batch}: with under {low} examples a step, gradients are noisy; {low} "
+            "to 16 need no more memory, for they are accumulated"
         )
     return (
         f"training.effectiveBatchSize {case.batch}: with over {high} examples a step, the data makes few steps; "
@@ -137,14 +160,18 @@ def warmup_outside(case: Case) -> str | None:
     training, steps = case.training, case.steps
     if steps is None or (training.warmup_steps is None and training.warmup_ratio is None):
         return None
+    field = "warmupSteps" if training.warmup_steps is not None else "warmupRatio"
     warmup = training.warmup_steps if training.warmup_steps is not None else (training.warmup_ratio or 0.0) * steps
+    if training.scheduler == "constant":
+        if not warmup:
+            return None
+        return f"training.{field} does nothing: the scheduler constant has no warmup; constantWithWarmup has"
     low = min(WARMUP_STEPS[0], WARMUP_SHARES[0] * steps)
     high = max(WARMUP_STEPS[1], WARMUP_SHARES[1] * steps)
     # a run of 200 steps can't rise for 100 of them
     high = min(high, steps / 4)
     if low <= warmup <= high:
         return None
-    field = "warmupSteps" if training.warmup_steps is not None else "warmupRatio"
     effect = "the loss may jump at the start" if warmup < low else "many steps are spent below the learning rate"
     return (
         f"training.{field} makes the learning rate rise for {warmup:.0f} of {steps:,} steps: {effect}; "
