@@ -1,4 +1,4 @@
-"""A table of three kinds and models of memory, time and money that a person can work out in the head.
+"""A table of a few kinds and models of memory, time and money that a person can work out in the head.
 
 Memory of one accelerator in GiB: weights 16 (qlora 6), under full training 16 of gradients and 64 of optimizer states
 (16 in 8 bits, 0 paged), and for each sequence of the micro-batch 4, or 1 with checkpointing; fsdp divides all but the
@@ -31,7 +31,7 @@ def row(name: str, memory: float, tflops: float, price: float | None, **more: An
     """A kind of accelerator. Its product is called as it is."""
     return Hardware(
         name=name,
-        resource="nvidia.com/gpu",
+        resource=more.pop("resource", "nvidia.com/gpu"),
         products=(name,),
         memory_gib=memory,
         bf16=more.pop("bf16", True),
@@ -48,7 +48,8 @@ SMALL = row("Small", 10, 50, 0.25, bf16=False)
 MEDIUM = row("Medium", 24, 100, 1)
 LARGE = row("Large", 80, 300, 4)
 UNPRICED = row("Unpriced", 48, 100, None)
-SLICE = row("Slice", 20, 40, 0.25, interconnect=Interconnect(kind="none"))
+SLICE = row("Slice", 20, 40, 0.25, interconnect=Interconnect(kind="none"), resource="nvidia.com/mig-2g.20gb")
+FOREIGN = row("Foreign", 192, 1000, 2, resource="amd.com/gpu")
 TINY = row("Tiny", 1, 10, 0.1, interconnect=Interconnect(kind="none"))
 TABLE = Table(
     (
@@ -57,6 +58,7 @@ TABLE = Table(
         LARGE,
         UNPRICED,
         SLICE,
+        FOREIGN,
         TINY,
         Hardware(name="nvidia-gpu", resource="nvidia.com/gpu", per_node=8),
         Hardware(name="cpu", bf16=False),

@@ -65,7 +65,13 @@ ALL = cluster({"Small": [8], "Medium": [8], "Large": [8]})
         (request("lora"), cluster({"nvidia-gpu": [8], "Large": [8]}), "1x Large"),
         (request("lora"), cluster({"nvidia-gpu": [8]}), "1x nvidia-gpu"),
         (request("lora", resources={"accelerator": "nvidia-gpu"}), ALL, "1x nvidia-gpu"),
-        # slices that nothing connects are not combined
+        # and so is one that the trainer's image has no code for; what may run comes before what won't
+        (request("full"), cluster({"Foreign": [8], "Large": [8]}), "2x Large"),
+        (request("lora"), cluster({"Foreign": [8], "nvidia-gpu": [8]}), "1x nvidia-gpu"),
+        (request("lora"), cluster({"Foreign": [8]}), "1x Foreign"),
+        (request("lora", resources={"accelerator": "Foreign"}), ALL, "1x Foreign"),
+        # slices that nothing connects are not combined, asked or not
+        (request("lora", resources={"count": 2}), cluster({"Slice": [7], "Medium": [8]}), "2x Medium"),
         (request("lora"), cluster({"Slice": [7], "Large": [8]}), "1x Slice"),
         (request("full", training=IN_FP32), cluster({"Slice": [7], "Large": [8]}), "1x Large"),
         # a step's examples are shared evenly
@@ -306,3 +312,10 @@ def test_alternatives_that_break_a_limit() -> None:
 )
 def test_notes(asked: Request, says: str) -> None:
     assert says in chosen(asked, cluster({"Large": [1]})).notes
+
+
+def test_where_there_is_nothing_that_the_trainer_is_built_for() -> None:
+    there = cluster({"Foreign": [1]})
+    said = "Foreign: it needs a trainer's image of its own; ours is made for CUDA"
+    assert chosen(request("lora"), there).notes == (said,)
+    assert not chosen(request("lora", resources={"accelerator": "Foreign"}), there).notes

@@ -56,6 +56,13 @@ def test_too_large_with_every_term_and_what_fits() -> None:
             cluster({"Small": [1], "Medium": [1]}),
             "Medium (24.0 GiB); spec.training.precision: Small has no bfloat16; use fp16 or leave it out; asked for",
         ),
+        (
+            request("lora"),
+            cluster({"Small": [1], "nvidia-gpu": [1], "Foreign": [1]}),
+            "the largest here is Small (10.0 GiB); nvidia-gpu is only for jobs that name it in resources.accelerator: "
+            "its memory is not known; Foreign is only for jobs that name it in resources.accelerator: it needs a "
+            "trainer's image of its own; ours is made for CUDA. Fits: qlora on 1x Small (10.0 GiB)",
+        ),
     ],
 )
 def test_how_it_is_too_large(asked: Request, there: Available, says: str) -> None:
@@ -102,6 +109,12 @@ def test_how_it_is_too_large(asked: Request, there: Available, says: str) -> Non
             ),
             cluster({"Tiny": [1]}),
             "Nothing here fits it; 1x Small would (10.0 GiB)",
+        ),
+        # nor is anybody sent to what the trainer is not built for, of which one Foreign would do
+        (
+            request("full", training={"effectiveBatchSize": 1}),
+            cluster({"Tiny": [1]}),
+            "Nothing in the hardware table fits it on one node",
         ),
     ],
 )
@@ -174,6 +187,17 @@ QUEUED = cluster({"Medium": [8]}, shares={"Medium": Share("queue a", 4, 4, "flav
             QUEUED,
             "spec.resources.count: 8 accelerators can never be had: Medium: queue a can never give more than 4 "
             "(flavour m, nominal quota 4)",
+        ),
+        (
+            request(resources={"count": 2}),
+            cluster({"Medium": [1], "Slice": [7]}),
+            "spec.resources.count: 2 accelerators can never be had: Medium: no node has more than 1; "
+            "spec.resources.count: Slice is a slice of a GPU, and a process sees only one; use 1",
+        ),
+        (
+            request(resources={"count": 2}),
+            cluster({"Slice": [7]}),
+            "spec.resources.count: Slice is a slice of a GPU, and a process sees only one; use 1",
         ),
         (
             request(resources={"count": 1, "nodes": 2}, max_nodes=2),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.cluster.offer import Appears, Offer
-from finetune_operator.sizing.cluster.offers import Available, is_slice
+from finetune_operator.sizing.cluster.offers import Available
 from finetune_operator.sizing.hardware import CPU, Hardware, Table
 
 
@@ -27,7 +27,7 @@ def eligible(request: Request, there: Available, table: Table) -> Eligible:
 
     A CPU is taken where it is asked for, or where there is no accelerator of any kind. A kind whose memory is not
     known, or for which the trainer's image has no code, is for those who ask for it, and for clusters that have
-    nothing else.
+    nothing better.
 
     Raises:
         SizingError: there are none, or what is asked for contradicts itself.
@@ -47,18 +47,40 @@ def eligible(request: Request, there: Available, table: Table) -> Eligible:
         return _of_kind(request, table.row(CPU), there, notes)
     objections = {offer.hardware.name: request.objection(offer.hardware) for offer in there.offers}
     fine = [offer for offer in there.offers if objections[offer.hardware.name] is None]
-    known = [offer for offer in fine if offer.hardware.memory_gib is not None]
-    known = [offer for offer in known if (offer.hardware.resource or "").startswith(_SERVED)] or known
-    if not fine:
-        raise SizingError("; ".join(dict.fromkeys(each for each in objections.values() if each is not None)))
     reasons = tuple(dict.fromkeys(each for each in objections.values() if each is not None))
-    return Eligible(tuple(known or fine), notes, reasons)
+    if not fine:
+        raise SizingError("; ".join(reasons))
+    usable = usable_unasked(fine)
+    rows = {offer.hardware.name: offer.hardware for offer in fine}
+    taken = {offer.hardware.name for offer in usable}
+    notes += tuple(f"{name}: {_NO_CODE}" for name in rows if name in taken and _doubt(rows[name]) == _NO_CODE)
+    reasons += tuple(
+        f"{name} is only for jobs that name it in resources.accelerator: {_doubt(row)}"
+        for name, row in rows.items()
+        if name not in taken
+    )
+    return Eligible(tuple(usable), notes, reasons)
+
+
+def usable_unasked(offers: Sequence[Offer]) -> list[Offer]:
+    """Those that a job gets without naming their kind: of which there is no doubt, else of which there is the least."""
+    for doubt in (None, _NO_MEMORY, _NO_CODE):
+        if found := [offer for offer in offers if _doubt(offer.hardware) == doubt]:
+            return found
+    return []
 
 
 _NAMED = 3
 """Of a list, in a sentence."""
-_SERVED = "nvidia.com/"
-"""The trainer's image brings CUDA. Who has built one for another vendor's accelerators asks for them by name."""
+_NO_MEMORY = "its memory is not known"
+_NO_CODE = "it needs a trainer's image of its own; ours is made for CUDA"
+
+
+def _doubt(row: Hardware) -> str | None:
+    """Why a run on it may fail, whatever is computed; None: nothing is known against it."""
+    if not (row.resource or "").startswith("nvidia.com/"):
+        return _NO_CODE
+    return _NO_MEMORY if row.memory_gib is None else None
 
 
 def named(name: str, table: Table) -> Hardware:
@@ -76,16 +98,13 @@ def named(name: str, table: Table) -> Hardware:
 
 
 def _of_kind(request: Request, row: Hardware, there: Available, notes: tuple[str, ...]) -> Eligible:
-    count = request.resources.count
-    if row.resource is not None and count == 0:
+    if row.resource is not None and request.resources.count == 0:
         raise SizingError(
             f"spec.resources.count: 0 means no accelerator, and {row.name} is one; use 1, or accelerator: cpu"
         )
     objection = request.objection(row)
     if objection is not None:
         raise SizingError(objection)
-    if count is not None and count > 1 and is_slice(row):
-        raise SizingError(f"spec.resources.count: {row.name} is a slice of a GPU, and a process sees only one; use 1")
     if row.resource is None:
         _refuse_for_cpu(request)
         return Eligible((Offer(row),), notes)

@@ -9,6 +9,7 @@ from finetune_api.schema import Method
 from finetune_api.spec.training import AdapterSpec
 from finetune_operator.sizing.choice import rank
 from finetune_operator.sizing.choice.arithmetic import Arithmetic
+from finetune_operator.sizing.choice.eligible import usable_unasked
 from finetune_operator.sizing.choice.option import Option
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.choice.search import Search
@@ -63,8 +64,8 @@ class Suggestions:
         return found
 
     def elsewhere(self) -> Option | None:
-        """The best plan on whole accelerators of any kind that the table has."""
-        return self.best(_opened(self.request), of_whole_table(self.table).offers)
+        """The best plan on whole accelerators of any kind that the table has and a job gets unasked."""
+        return self.best(_opened(self.request), usable_unasked(of_whole_table(self.table).offers))
 
     def best(self, request: Request, offers: Iterable[Offer]) -> Option | None:
         """The plan for `request`, whatever it costs and however long it takes; None: nothing fits."""
@@ -95,7 +96,7 @@ class Suggestions:
             for length in _halves(request.max_sequence_length)
         )
         if request.resources.accelerator is not None:
-            yield [(method, opened, [offer for offer in self.there.offers if offer.hardware.memory_gib is not None])]
+            yield [(method, opened, usable_unasked(self.there.offers))]
 
 
 def _with_more(request: Request) -> Request:

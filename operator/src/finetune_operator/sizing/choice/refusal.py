@@ -50,7 +50,8 @@ class Refusal:
         why = dict.fromkeys(
             f"{offer.hardware.name}: {offer.why_not(count, nodes)}" for offer in self.suggestions.offers
         )
-        return f"{what}{f' on each of {nodes} nodes' if nodes > 1 else ''} can never be had: {'; '.join(why)}"
+        where = f" on each of {nodes} nodes" if nodes > 1 else ""
+        return f"{what}{where} can never be had: {'; '.join([*why, *self.objections])}"
 
     def _too_large(self, options: Sequence[Option]) -> str:
         request = self.request

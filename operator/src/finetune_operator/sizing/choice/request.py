@@ -10,6 +10,7 @@ from finetune_api.spec.resources import ResourcesSpec
 from finetune_api.spec.training import AdapterSpec, TrainingSpec
 from finetune_operator.sizing import batch, defaults
 from finetune_operator.sizing.architecture import Architecture
+from finetune_operator.sizing.cluster.offers import is_slice
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
 from finetune_operator.sizing.memory.trained import adapted
@@ -133,10 +134,12 @@ class Request:
         return "bf16" if hardware.bf16 else "fp16"
 
     def objection(self, hardware: Hardware) -> str | None:
-        """Why the trainer would refuse this hardware, in its own words; None: it would not."""
+        """Why the trainer would refuse this hardware, in its own words where it has some; None: it would not."""
         name, cpu = hardware.name, hardware.device == "cpu"
-        precision, attention = self.training.precision, self.training.attention
+        count, precision, attention = self.resources.count, self.training.precision, self.training.attention
         known_as = (name, *hardware.aliases, *hardware.products)
+        if count is not None and count > 1 and is_slice(hardware):
+            return f"spec.resources.count: {name} is a slice of a GPU, and a process sees only one; use 1"
         if precision == "bf16" and not cpu and not hardware.bf16:
             return f"spec.training.precision: {name} has no bfloat16; use fp16 or leave it out"
         if precision == "fp16" and cpu:
