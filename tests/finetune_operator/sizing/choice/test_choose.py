@@ -271,6 +271,46 @@ def test_nearly_the_same_cost_is_a_tie() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "there", "on", "why"),
+    [
+        # of one size: a third less time for 3% more money; what is smaller comes before that
+        (
+            request(),
+            {"Large": [1], "Swift": [1]},
+            "1x Swift",
+            "costs about the same ($4.05), and takes 1h instead of 40m30s",
+        ),
+        (request(data=DataFacts()), {"Large": [1], "Swift": [1]}, "1x Swift", "costs about the same, and is slower"),
+        (request(), {"Large": [1], "Swift": [(1, 0)]}, "1x Large", "taken: swift-1 has 0 of 1 free"),
+        (
+            request(resources={"priceUSDPerHour": 0}),
+            {"Medium": [1], "Swift": [1]},
+            "1x Medium",
+            "costs about the same ($0.00), and takes 1x Swift of 82.0 GiB instead of 1x Medium of 24.0 GiB",
+        ),
+        # a cent is too little to tell them apart
+        (
+            request("qlora", resources={"count": 1}, data=DataFacts(rows=4, tokens=2000)),
+            {"Medium": [1], "Large": [1]},
+            "1x Medium",
+            "costs a little more",
+        ),
+        # an accelerator without a price is there: by memory, and of one size the faster
+        (
+            request(),
+            {"Large": [1], "Swift": [1], "Unpriced": [(1, 0)]},
+            "1x Swift",
+            "takes 1h instead of 40m30s",
+        ),
+    ],
+)
+def test_what_decides_where_costs_tie(asked: Request, there: Any, on: str, why: str) -> None:
+    choice = chosen(asked, cluster(there))
+    assert choice.best.places == on
+    assert why in [lost.why for lost in choice.alternatives]
+
+
 def test_alternatives() -> None:
     choice = chosen(request("lora"), cluster({"Small": [(2, 0)], "Medium": [8], "Large": [8]}))
     assert choice.best.places == "1x Medium"

@@ -66,19 +66,37 @@ def _against_limits(option: Option) -> str | None:
 
 
 def _money(option: Option, best: Option, priced: bool) -> str:
+    if not priced:
+        alike = rank.modesty(option) == rank.modesty(best)
+        return _slower(option, best) if alike else f"takes {_size(option)}, and {_size(best)} will do"
+    if option.relative_cost is None or best.relative_cost is None:
+        return "its price is not known"
     if _cheaper(option, best, priced):
         # within a tie, or it would have been chosen
         cost = "" if option.cost_usd is None else f" ({usd(option.cost_usd)})"
-        return f"costs about the same{cost}, and takes {_size(option)} instead of {_size(best)}"
-    if priced and option.cost_usd is not None and best.cost_usd is not None:
-        return f"costs {usd(option.cost_usd)} instead of {usd(best.cost_usd)}"
-    if priced and option.relative_cost is not None and best.relative_cost:
-        return f"costs about {option.relative_cost / best.relative_cost:.1f} times as much"
-    if priced and option.relative_cost is None:
-        return "its price is not known"
-    if option.places == best.places:
+        return f"costs about the same{cost}, and {_tied(option, best)}"
+    if option.cost_usd is None or best.cost_usd is None:
+        more = f"about {option.relative_cost / (best.relative_cost or 1.0):.1f} times as much"
+        return "costs a little more" if more == "about 1.0 times as much" else f"costs {more}"
+    one, other = usd(option.cost_usd), usd(best.cost_usd)
+    return "costs a little more" if one == other else f"costs {one} instead of {other}"
+
+
+def _tied(option: Option, best: Option) -> str:
+    """What decided where the cost did not, in the order of `rank.best`."""
+    if rank.modesty(option) > rank.modesty(best):
+        return f"takes {_size(option)} instead of {_size(best)}"
+    if option.availability > best.availability:
+        return option.offer.why_not(option.count, option.nodes)
+    return _slower(option, best)
+
+
+def _slower(option: Option, best: Option) -> str:
+    if (option.relative_seconds or 0.0) <= (best.relative_seconds or 0.0):
         return "is no better"
-    return f"takes {_size(option)}, and {_size(best)} will do"
+    if option.seconds is None or best.seconds is None:
+        return "is slower"
+    return f"takes {duration(option.seconds)} instead of {duration(best.seconds)}"
 
 
 def _cheaper(option: Option, best: Option, priced: bool) -> bool:

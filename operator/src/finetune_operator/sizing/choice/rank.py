@@ -38,7 +38,7 @@ def best(options: Sequence[Option], *, priced: bool) -> Option:
 
     First by `kind`, then the cheapest, where prices are known, else the one that takes the least memory in all. Among
     those that tie with it: those with the plain optimizer, with few accelerators, with small ones, on nodes that are
-    there; then the cheapest.
+    there; then the one for which cost times time is least, so that a little money buys much speed, and never little.
     """
     first = min(kind(option, priced=priced) for option in options)
     alike = [option for option in options if kind(option, priced=priced) == first]
@@ -47,9 +47,9 @@ def best(options: Sequence[Option], *, priced: bool) -> Option:
     def key(option: Option) -> tuple[object, ...]:
         return (
             _PLAIN[option.setup.optimizer],
-            option.accelerators,
-            round((option.hardware.memory_gib or 0.0) / _SIZES),
+            *modesty(option),
             int(option.availability),
+            size(option, priced=priced) * (option.relative_seconds or 1.0),
             *order(option, priced),
         )
 
@@ -65,6 +65,11 @@ def kind(option: Option, *, priced: bool) -> Class:
         priced and option.relative_cost is None,
         option.availability >= Availability.TAKEN,
     )
+
+
+def modesty(option: Option) -> tuple[int, int]:
+    """How much it takes of what others may want, the least first: accelerators, and the size of each."""
+    return option.accelerators, round((option.hardware.memory_gib or 0.0) / _SIZES)
 
 
 def size(option: Option, *, priced: bool) -> float:
