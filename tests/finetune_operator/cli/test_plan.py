@@ -120,6 +120,23 @@ def test_without_data_neither_time_nor_cost_is_made_up(tmp_path: Path, capsys: p
     assert "not known: say how much data there is" in text
 
 
+@pytest.mark.parametrize(
+    ("product", "resources", "says"),
+    [
+        ("", {}, ["no speed of nvidia-gpu", "no price of nvidia-gpu", "label its nodes nvidia.com/gpu.product"]),
+        ("NVIDIA-A40", {"spot": True}, ["has no spot price of A40"]),
+    ],
+)
+def test_what_the_table_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], product: str, resources: dict[str, Any], says: list[str]
+) -> None:
+    path, there = job(tmp_path, resources=resources), nodes(tmp_path, (product, 1))
+    code, text, _ = plan(capsys, path, "--nodes", str(there), *DATA)
+    assert code == 0
+    for words in says:
+        assert words in text
+
+
 def test_what_does_not_fit_is_told_with_numbers_and_what_would(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

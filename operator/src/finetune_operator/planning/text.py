@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from finetune_api.job import FineTuneJob
+from finetune_api.spec.resources import ResourcesSpec
 from finetune_api.spec.training import TrainingSpec
 from finetune_api.status import Alternative, Memory, Sizing
 from finetune_operator.duration import duration
 from finetune_operator.sizing import batch
 from finetune_operator.sizing.choice.option import Option
-from finetune_operator.sizing.choice.shown import parameters, usd
+from finetune_operator.sizing.choice.shown import parameters, price_name, usd
 from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.job import Sized
 from finetune_operator.sizing.speed import Estimate
@@ -34,7 +35,7 @@ def plan_text(job: FineTuneJob, *, model: ModelFacts, data: DataFacts, sized: Si
     lines = [title, "", *_choice(job, sizing), ""]
     if sizing.memory is not None and sizing.memory.terms is not None:
         lines += [*_memory(sizing.memory), ""]
-    lines += [*_data(data), *_money(sizing, sized.choice.best), ""]
+    lines += [*_data(data), *_money(job, sizing, sized.choice.best), ""]
     if sizing.alternatives:
         lines += [*_alternatives(sizing.alternatives), ""]
     lines += [f"note: {note}" for note in sized.choice.notes]
@@ -96,11 +97,13 @@ def _data(data: DataFacts) -> Iterator[str]:
         yield f"  {'data':15} {rows}{data.tokens:,} tokens an epoch" + (", estimated" if data.estimated else "")
 
 
-def _money(sizing: Sizing, best: Option) -> Iterator[str]:
+def _money(job: FineTuneJob, sizing: Sizing, best: Option) -> Iterator[str]:
     if sizing.estimated_seconds is None and sizing.count == 0:
         yield f"  {'time':15} not predicted: how fast a CPU is stands in no table"
-    elif sizing.estimated_seconds is None:
+    elif sizing.tokens is None:
         yield f"  {'time':15} not known: say how much data there is with --rows and --tokens"
+    elif sizing.estimated_seconds is None:
+        yield f"  {'time':15} not known: the hardware table has no speed of {sizing.accelerator}"
     else:
         parts = best.estimate.parts if isinstance(best.estimate, Estimate) else {}
         shown = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds >= 1)
@@ -109,7 +112,8 @@ def _money(sizing: Sizing, best: Option) -> Iterator[str]:
     if sizing.count == 0:
         return
     if price is None:
-        yield f"  {'cost':15} not known: the hardware table has no price of {sizing.accelerator}"
+        missing = price_name(job.spec.resources or ResourcesSpec())
+        yield f"  {'cost':15} not known: the hardware table has no {missing} of {sizing.accelerator}"
     elif sizing.estimated_cost_usd is None:
         yield f"  {'cost':15} {usd(price)} an hour for each"
     else:

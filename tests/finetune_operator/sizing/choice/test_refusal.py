@@ -154,6 +154,12 @@ def test_what_would_fit_is_searched_for(asked: Request, there: Available, fits: 
             "spec.resources.maxCostUSD: no price of Unpriced is known, so no cost is; set resources.priceUSDPerHour",
         ),
         (
+            request("lora", resources={"maxCostUSD": 3, "spot": True}),
+            cluster({"Unpriced": [1]}),
+            "spec.resources.maxCostUSD: no spot price of Unpriced is known, so no cost is; set "
+            "resources.priceUSDPerHour",
+        ),
+        (
             request("lora", resources={"maxCostUSD": 3}, data=UNKNOWN),
             ALL,
             "spec.resources.maxCostUSD: the number of training tokens is not known, so neither time nor cost is; "

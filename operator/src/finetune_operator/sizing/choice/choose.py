@@ -14,7 +14,7 @@ from finetune_operator.sizing.choice.option import Choice, Option
 from finetune_operator.sizing.choice.refusal import Refusal
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.choice.search import Search
-from finetune_operator.sizing.choice.shown import gib, usd
+from finetune_operator.sizing.choice.shown import gib, price_name, usd
 from finetune_operator.sizing.cluster.offer import Availability
 from finetune_operator.sizing.cluster.offers import Available
 from finetune_operator.sizing.hardware import Table
@@ -59,14 +59,16 @@ def _notes(request: Request, best: Option, viable: Sequence[Option], *, priced: 
     if best.count and best.available_bytes is None:
         yield (
             f"the memory of {best.hardware.name} is not known, so nothing tells whether it fits "
-            f"({gib(best.prediction.required)} per accelerator); add a row to the chart's value hardware"
+            f"({gib(best.prediction.required)} per accelerator); label its nodes {best.hardware.label}, as GPU feature "
+            "discovery does, or add a row to the chart's value hardware"
         )
     if len({option.hardware.name for option in viable}) > 1:
         if not any(option.relative_cost is not None for option in viable):
             yield "compared by memory and not by cost: no prices are known"
         elif not priced:
             without = dict.fromkeys(option.hardware.name for option in viable if option.relative_cost is None)
-            yield f"compared by memory and not by cost: no price is known of {', '.join(without)}"
+            missing = f"no {price_name(request.resources)} is known of {', '.join(without)}"
+            yield f"compared by memory and not by cost: {missing}"
         elif best.estimate is None:
             yield "compared by price and speed on data of an assumed size: the number of training tokens is not known"
     if request.training.optimizer is None and best.setup.optimizer != "adamw":

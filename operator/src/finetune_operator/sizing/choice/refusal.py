@@ -11,7 +11,7 @@ from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.instead import Suggestions
 from finetune_operator.sizing.choice.option import GIB, Fault, Option
 from finetune_operator.sizing.choice.request import Request
-from finetune_operator.sizing.choice.shown import gib, parameters, usd
+from finetune_operator.sizing.choice.shown import gib, parameters, price_name, usd
 
 _CALLED = {"full": "full fine-tuning", "lora": "lora", "qlora": "qlora", "ia3": "ia3"}
 
@@ -104,7 +104,7 @@ class Refusal:
             return "; ".join(sentences)
         if not costed:
             kinds = ", ".join(dict.fromkeys(option.hardware.name for option in timed))
-            unknown = f"no price of {kinds} is known, so no cost is; set resources.priceUSDPerHour"
+            unknown = f"no {price_name(asked)} of {kinds} is known, so no cost is; set resources.priceUSDPerHour"
             return "; ".join([*sentences, f"spec.resources.maxCostUSD: {unknown}"])
         cheapest = min(costed, key=lambda option: option.cost_usd or 0.0)
         if (cheapest.cost_usd or 0.0) > asked.max_cost_usd:

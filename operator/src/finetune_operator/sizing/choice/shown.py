@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from finetune_api.spec.resources import ResourcesSpec
 from finetune_operator.sizing.choice.option import GIB
 
 
@@ -13,6 +14,11 @@ def gib(size: float) -> str:
 def usd(amount: float) -> str:
     """Money: cents where they count."""
     return f"${amount:,.2f}" if amount < 1000 else f"${amount:,.0f}"
+
+
+def price_name(asked: ResourcesSpec) -> str:
+    """Which of the table's prices a job pays."""
+    return "spot price" if asked.spot else "price"
 
 
 def parameters(number: int) -> str:
