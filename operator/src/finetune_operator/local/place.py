@@ -19,6 +19,7 @@ from finetune_operator.local.run_error import RunError
 from finetune_operator.planning import inputs as planning
 from finetune_operator.reconcile.resolve import Paths, trainer_config
 from finetune_operator.reconcile.support import unsupported
+from finetune_operator.sizing.choice.eligible import named
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.cluster.demand import demand
 from finetune_operator.sizing.cluster.offers import Available, available
@@ -110,13 +111,7 @@ def _folder(uri: str, place: Place) -> Path | None:
 
 def _row(asked: ResourcesSpec, there: Available, table: Table) -> Hardware:
     if asked.accelerator is not None:
-        row = table.find(asked.accelerator)
-        if row is None:
-            raise SizingError(
-                f'spec.resources.accelerator: there is no kind "{asked.accelerator}"; '
-                f"there are {', '.join(table.known_names())}"
-            )
-        return row
+        return named(asked.accelerator, table)
     return there.offers[0].hardware if there.offers and asked.count != 0 else table.row(CPU)
 
 

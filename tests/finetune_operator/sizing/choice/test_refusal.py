@@ -11,6 +11,7 @@ from finetune_operator.sizing.cluster.inventory import Excluded
 from finetune_operator.sizing.cluster.offer import Share
 from finetune_operator.sizing.cluster.offers import Available
 from finetune_operator.sizing.facts import DataFacts
+from finetune_operator.sizing.hardware import builtin
 from tests.finetune_operator.sizing.choice.places import cluster
 from tests.finetune_operator.sizing.choice.plain import PLAIN, TABLE, request
 
@@ -242,11 +243,25 @@ def test_what_can_never_be_had(asked: Request, there: Available, says: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ("a100", "A100-40GB, A100-40GB-PCIe, A100-80GB-PCIe, A100-80GB"),
+        ("3090", "RTX-3090"),
+        ("MIG-4g.71", "H200-MIG-4g.71gb, H200-MIG-4g.71gb-single"),
+    ],
+)
+def test_a_kind_that_is_called_otherwise(wrong: str, names: str) -> None:
+    with pytest.raises(SizingError) as error:
+        choose(request(resources={"accelerator": wrong}), MEDIUM, builtin())
+    assert str(error.value) == f'spec.resources.accelerator: there is no kind "{wrong}"; there are {names}'
+
+
+@pytest.mark.parametrize(
     ("asked", "says"),
     [
         (
             request(resources={"accelerator": "X"}),
-            'spec.resources.accelerator: there is no kind "X"; there are Small, ',
+            'spec.resources.accelerator: there is no kind "X"; there are Small, Medium, Large, Swift, ',
         ),
         (
             request(resources={"accelerator": "Large", "count": 0}),

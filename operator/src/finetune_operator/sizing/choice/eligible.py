@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.cluster.offer import Appears, Offer
-from finetune_operator.sizing.cluster.offers import Available
+from finetune_operator.sizing.cluster.offers import Available, is_slice
 from finetune_operator.sizing.hardware import CPU, Hardware, Table
 
 
@@ -87,13 +87,14 @@ def named(name: str, table: Table) -> Hardware:
     """The kind that a job asks for.
 
     Raises:
-        SizingError: there is none of that name; the text lists those that there are.
+        SizingError: there is none of that name; the text lists those that are called alike, first whole ones.
     """
     row = table.find(name)
     if row is None:
-        raise SizingError(
-            f'spec.resources.accelerator: there is no kind "{name}"; there are {", ".join(table.known_names())}'
-        )
+        whole = [row.name for row in table if not is_slice(row)]
+        alike = [each for each in table.known_names() if name.casefold() in each.casefold()]
+        names = [each for each in alike if each in whole] or alike or whole
+        raise SizingError(f'spec.resources.accelerator: there is no kind "{name}"; there are {", ".join(names)}')
     return row
 
 
