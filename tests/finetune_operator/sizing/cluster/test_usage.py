@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.sizing.cluster.usage import of_pod, requested
+from finetune_operator.sizing.cluster.usage import of_pod, requested, together
 from tests.finetune_operator.sizing.cluster.objects import container, gpu_pod, pod
 
 
@@ -56,4 +56,9 @@ def test_only_pods_that_hold_a_node_count() -> None:
     ]
     used = requested(pods)
     assert {name: int(taken["nvidia.com/gpu"]) for name, taken in used.items()} == {"gpu-1": 3, "gpu-2": 3}
-    assert set(requested(pods, on={"gpu-2", "gpu-3"})) == {"gpu-2"}
+
+
+def test_what_two_have_seen_is_added_up() -> None:
+    on_two = [gpu_pod(3, on="gpu-2")]
+    sum_ = together([requested([gpu_pod(2), *on_two]), requested(on_two)])
+    assert sum_ == {"gpu-1": {"nvidia.com/gpu": 2}, "gpu-2": {"nvidia.com/gpu": 6}}

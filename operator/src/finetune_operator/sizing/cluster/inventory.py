@@ -62,7 +62,7 @@ def inventory(nodes: Iterable[Object], used: Usage, wanted: Demand, table: Table
             if why is not None:
                 excluded.append(Excluded(name, row.name, why))
                 continue
-            places[row.name].append(_place(node, name, row.resource, used.get(name, {}), wanted))
+            places[row.name].append(place(node, row.resource, used.get(name, {}), wanted))
     return Inventory({name: tuple(found) for name, found in places.items()}, tuple(unknown), tuple(excluded))
 
 
@@ -71,7 +71,9 @@ def _unlabelled(resource: str, table: Table) -> Hardware | None:
     return row if row is not None and row.resource == resource else None
 
 
-def _place(node: Object, name: str, resource: str, used: Amounts, wanted: Demand) -> Place:
+def place(node: Object, resource: str, used: Amounts, wanted: Demand) -> Place:
+    """What a node has of a resource, and what of it a pod with these wants could have now."""
+    name = str(node.get("metadata", {}).get("name", ""))
     total = int(_allocatable(node, resource))
     why = closed(node, wanted, resource=resource) or _crowded(node, used, wanted)
     free = 0 if why else max(0, total - int(used.get(resource, 0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from decimal import Decimal
 from typing import Any
 
@@ -17,19 +17,22 @@ Usage = Mapping[str, Amounts]
 _TERMINAL = ("Succeeded", "Failed")
 
 
-def requested(pods: Iterable[Object], *, on: Container[str] | None = None) -> Usage:
-    """What is taken on each node. A pod that has ended or has no node yet takes nothing.
-
-    `on`: names of the nodes that matter; of many thousand pods most are on others.
-    """
+def requested(pods: Iterable[Object]) -> Usage:
+    """What is taken on each node. A pod that has ended or has no node yet takes nothing."""
     taken: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for pod in pods:
         node = pod["spec"].get("nodeName")
-        if not node or (on is not None and node not in on):
-            continue
-        if pod.get("status", {}).get("phase") not in _TERMINAL:
-            for resource, number in of_pod(pod["spec"]).items():
-                taken[node][resource] += number
+        if node and pod.get("status", {}).get("phase") not in _TERMINAL:
+            add(taken[node], of_pod(pod["spec"]))
+    return taken
+
+
+def together(usages: Iterable[Usage]) -> Usage:
+    """The sum of what each of them says is taken."""
+    taken: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for usage in usages:
+        for node, amounts in usage.items():
+            add(taken[node], amounts)
     return taken
 
 
@@ -46,12 +49,12 @@ def of_pod(spec: Object) -> Amounts:
     for container in spec.get("initContainers") or ():
         own = _requests(container)
         if container.get("restartPolicy") == "Always":
-            _add(running, own)
+            add(running, own)
             own = {}
         for resource in {*running, *own}:
             most[resource] = max(most[resource], running[resource] + own.get(resource, Decimal()))
     for container in spec["containers"]:
-        _add(running, _requests(container))
+        add(running, _requests(container))
     for resource, number in running.items():
         most[resource] = max(most[resource], number)
     most.update(_requests(spec))
@@ -70,6 +73,7 @@ def _amounts(quantities: Object | None) -> dict[str, Decimal]:
     return {resource: amount(quantity) for resource, quantity in (quantities or {}).items()}
 
 
-def _add(total: defaultdict[str, Decimal], more: Amounts) -> None:
+def add(total: MutableMapping[str, Decimal], more: Amounts) -> None:
+    """Make the total larger by so much of each resource."""
     for resource, number in more.items():
-        total[resource] += number
+        total[resource] = total.get(resource, Decimal()) + number
