@@ -92,6 +92,12 @@ def test_how_it_is_too_large(asked: Request, there: Available, says: str) -> Non
         # more of them
         (request("lora", resources={"accelerator": "Small", "count": 1}), ALL, "lora on 4x Small (fsdp) (8.0 GiB)"),
         (request("full", resources={"count": 1}), cluster({"Medium": [8]}), "full on 8x Medium (fsdp) (20.0 GiB)"),
+        # more of them, if a step had more examples to share
+        (
+            request("full", training={"effectiveBatchSize": 2}),
+            cluster({"Medium": [8]}),
+            "full with effectiveBatchSize 8 on 8x Medium (fsdp) (16.0 GiB)",
+        ),
         # another kind
         (request("full", resources={"accelerator": "Small"}), ALL, "full on 8x Medium (fsdp) (20.0 GiB)"),
         # shorter sequences

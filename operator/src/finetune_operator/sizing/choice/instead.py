@@ -88,6 +88,10 @@ class Suggestions:
         for name in pinned:
             training = request.training.model_copy(update={_FREED[name]: None})
             yield [(f"{method} without {name}", replace(request, training=training), self.offers)]
+        yield (
+            (f"{method} with effectiveBatchSize {examples}", _with_batch(opened, examples), self.offers)
+            for examples in _shared_by_more(request.effective_batch_size)
+        )
         for smaller in _SMALLER.get(method, ()):
             other = replace(request, method=smaller, adapter=AdapterSpec() if method == "full" else request.adapter)
             yield [(smaller, other, self.offers), (smaller, _opened(other), self.offers)]
@@ -114,6 +118,15 @@ def _opened(request: Request) -> Request:
 
 def _shorter(request: Request, length: int) -> Request:
     return replace(request, training=request.training.model_copy(update={"max_sequence_length": length}))
+
+
+def _with_batch(request: Request, examples: int) -> Request:
+    return replace(request, training=request.training.model_copy(update={"effective_batch_size": examples}))
+
+
+def _shared_by_more(examples: int) -> Iterator[int]:
+    """The next numbers of examples that two, four and eight accelerators can share, where this one isn't."""
+    return (-(-examples // accelerators) * accelerators for accelerators in (2, 4, 8) if examples % accelerators)
 
 
 def _halves(length: int) -> Iterator[int]:
