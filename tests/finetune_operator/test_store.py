@@ -62,7 +62,7 @@ def test_a_late_deletion_spares_the_next_of_that_name(store: Store) -> None:
 
 def test_children_are_those_of_the_name_of_any_uid(store: Store) -> None:
     store.put(JOB, child("Job", owner="u0", uid="c9", status={"active": 1}))
-    store.put(POD, child("Pod", "invoices-a1-xyz", uid="p1", status={"phase": "Running"}))
+    store.put(POD, child("Pod", "invoices-a1-xyz", uid="p1", spec={}, status={"phase": "Running"}))
     stranger = child("Job", "other-a1", uid="c8")
     stranger["metadata"]["labels"]["finetune.dev/job-name"] = "other"
     store.put(JOB, stranger)
@@ -112,7 +112,7 @@ def test_progress_is_of_one_job_and_not_of_the_next_of_its_name(store: Store) ->
 def test_what_is_observed_is_a_copy(store: Store) -> None:
     first = store.observe(KEY)
     assert first is not None
-    first.job["spec"]["suspend"] = True  # type: ignore[index]
+    first.job["spec"]["suspend"] = True
     assert store.observe(KEY).job["spec"] == {}  # type: ignore[union-attr]
 
 

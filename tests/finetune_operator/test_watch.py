@@ -41,7 +41,8 @@ def watch(queue: Queue) -> Watch:
     """A job with a pod on n1; all that is settled."""
     store = Store()
     store.put(FINE_TUNE_JOB, job())
-    store.put(POD, child("Pod", "invoices-a1-x", spec={"nodeName": "n1"}, status={"phase": "Running"}))
+    spec = {"nodeName": "n1", "containers": [{}]}
+    store.put(POD, child("Pod", "invoices-a1-x", spec=spec, status={"phase": "Running"}))
     store.put(POD, waiting("0/1 nodes are available", version=9))
     store.put(NODE, node("True", version=10))
     store.put(NODE, node("True", version=10, name="n11"))

@@ -84,7 +84,7 @@ class Operator:
             queue=self._queue,
             applier=Applier(client, self._store, self._metrics, utc_now, identity, OrderedDict()),
             poller=self._poller,
-            occupancy=Occupancy(client=client, time=loop.time),
+            occupancy=Occupancy(client=client, time=loop.time, namespaces=settings.namespaces),
             metrics=self._metrics,
             settings=settings,
             now=utc_now,

@@ -1,18 +1,21 @@
-"""What the pods on nodes with accelerators ask for, so that sizing knows what is free.
+"""What other people's pods on nodes with accelerators ask for, so that sizing knows what is free.
 
-Pods of others are listed when a job is about to be sized and never watched: a cluster has far more of them than jobs.
-A node's pods are an index of the API server's cache, so a look costs it next to nothing.
+They are listed when a job is about to be sized and never watched: a cluster has far more of them than jobs. A node's
+pods are an index of the API server's cache, so a look costs it next to nothing. What our own jobs hold is known from
+the watch (`holdings`), which is never seconds old.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
+from finetune_api.names import MANAGED_BY, MANAGED_BY_LABEL
 from finetune_operator.client import ApiError, Client, UnreachableError
 from finetune_operator.kinds import POD
-from finetune_operator.sizing.cluster.usage import Usage, requested
+from finetune_operator.sizing.cluster.usage import Usage, requested, together
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +26,18 @@ AT_ONCE = 8
 
 
 class Occupancy:
-    """The last look, and when it was taken."""
+    """The last look, and when it was taken. `namespaces`: those that are watched; none: all."""
 
-    def __init__(self, *, client: Client, time: Callable[[], float]) -> None:
+    def __init__(self, *, client: Client, time: Callable[[], float], namespaces: Collection[str] = ()) -> None:
         self._client = client
         self._time = time
+        self._namespaces = frozenset(namespaces)
         self._usage: Usage = {}
         self._looked: float | None = None
         self._looking = asyncio.Lock()
 
     async def look(self, nodes: Iterable[str]) -> Usage:
-        """What is requested on these nodes; nothing where the operator may not see it: then all counts as free."""
+        """What others' pods request on these nodes; nothing where the operator may not see it: it counts as free."""
         async with self._looking:
             if self._looked is None or self._time() - self._looked > FRESH_SECONDS:
                 self._usage = await self._list(sorted(nodes))
@@ -48,11 +52,16 @@ class Occupancy:
                 # resourceVersion 0: from the cache, where pods are indexed by their node
                 params = {"fieldSelector": f"spec.nodeName={node}", "resourceVersion": "0"}
                 answer = await self._client.get(POD.path(), params=params)
-                return requested(answer.get("items", []))
+                return requested(pod for pod in answer.get("items") or () if not self._is_watched(pod))
 
         try:
-            looks = await asyncio.gather(*(pods_of(node) for node in nodes))
+            return together(await asyncio.gather(*(pods_of(node) for node in nodes)))
         except (ApiError, UnreachableError) as error:
-            logger.warning("cannot see what the pods on GPU nodes ask for, so all counts as free: %s", error)
+            logger.warning("cannot see what others' pods on GPU nodes ask for, so that counts as free: %s", error)
             return {}
-        return {node: counted for look in looks for node, counted in look.items()}
+
+    def _is_watched(self, pod: Mapping[str, Any]) -> bool:
+        metadata = pod["metadata"]
+        return (metadata.get("labels") or {}).get(MANAGED_BY_LABEL) == MANAGED_BY and (
+            not self._namespaces or metadata["namespace"] in self._namespaces
+        )

@@ -15,9 +15,9 @@ from typing import Any
 from finetune_api.names import JOB_NAME_LABEL
 from finetune_api.status import Progress
 from finetune_operator.destinations import destinations
+from finetune_operator.holdings import Holdings
 from finetune_operator.kinds import CLAIM, CONFIG_MAP, FINE_TUNE_JOB, JOB, NODE, POD, WATCHED, Kind
 from finetune_operator.reconcile.plan import Key, Observed
-from finetune_operator.sizing.cluster.usage import Usage
 from finetune_operator.sizing.hardware import Table, builtin
 from finetune_operator.trim import trim
 
@@ -56,7 +56,8 @@ class Store:
         self._nodes: tuple[dict[str, Any], ...] | None = None
         self.hardware: Table = builtin()
         """The kinds of accelerator, as every decision from now on sees them."""
-        self.usage: Usage = {}
+        self.holdings = Holdings()
+        """What the jobs hold of the nodes, for decisions about what is free."""
 
     def put(self, kind: Kind, obj: Mapping[str, Any]) -> bool:
         """Take in an object as the API server tells of it. False: nothing that decisions read has changed."""
@@ -124,7 +125,6 @@ class Store:
             rivals=tuple(self._read_job(rival) for rival in sorted(self.rivals(key, job))),
             progress=progress if uid == entry.uid else None,
             hardware=self.hardware,
-            usage=self.usage,
         )
 
     def jobs_on(self, node: str) -> set[Key]:
@@ -175,6 +175,7 @@ class Store:
         return self._nodes
 
     def _index(self, entry: Entry, obj: Mapping[str, Any]) -> None:
+        self.holdings.put(entry.kind, obj)
         if entry.kind == NODE:
             self._nodes = None
         elif entry.kind == FINE_TUNE_JOB:
@@ -185,6 +186,7 @@ class Store:
 
     def _drop(self, entry: Entry) -> None:
         del self._entries[entry.kind.name][entry.place]
+        self.holdings.drop(entry.kind, entry.place)
         if entry.kind == NODE:
             self._nodes = None
         elif entry.kind == FINE_TUNE_JOB:

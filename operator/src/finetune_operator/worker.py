@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -17,8 +17,10 @@ from finetune_operator.metrics import Metrics
 from finetune_operator.occupancy import Occupancy
 from finetune_operator.progress import Poller
 from finetune_operator.queue import Queue
-from finetune_operator.reconcile.plan import Key, Observed, Plan
+from finetune_operator.reconcile.plan import Key, Object, Observed, Plan
 from finetune_operator.settings import Settings
+from finetune_operator.sizing.cluster.claims import with_claims
+from finetune_operator.sizing.cluster.usage import Usage, together
 from finetune_operator.store import Store
 
 logger = logging.getLogger(__name__)
@@ -98,24 +100,14 @@ class Workers:
         if entry is None:
             self._forget(key)
             return
-        if ATTEMPTS not in entry.text:
-            await self._look_at_nodes()
-            entry = self._store.entry(FINE_TUNE_JOB, key) or entry
-        version = entry.version
-        seen = self._store.observe(key)
-        if seen is None:
-            return
-        refusal = self._standing_refusal(key, seen)
-        if refusal is not None:
-            seen = replace(seen, refusal=refusal.message)
-        with logs.about(seen.job):
+        # A job in the middle of a look may be gone after it; its lines in the log are about it all the same.
+        with logs.about(entry.read()):
             try:
-                await self._decide_and_apply(key, seen, version, refusal)
+                others = None if ATTEMPTS in entry.text else await self._look_at_nodes()
+                await self._decide_and_apply(key, others)
             except StaleError as stale:
                 logger.debug("looking again: %s", stale)
                 self._queue.retry(key)
-            except RefusedError as refused:
-                self._refuse(key, seen, str(refused))
             except ApiError as error:
                 self._metrics.failed("api")
                 logger.warning("will be tried again: %s", error)
@@ -130,16 +122,47 @@ class Workers:
                 logger.exception("the decision failed; this is a bug of the operator, please report it")
                 self._queue.retry(key, at_least=1.0)
 
-    async def _look_at_nodes(self) -> None:
-        """See what is free, for a job that may be about to be sized."""
-        if nodes := self._store.nodes_with_accelerators():
-            self._store.usage = await self._occupancy.look(nodes)
+    async def _look_at_nodes(self) -> Usage:
+        """See what others hold, for a job that may be about to be sized."""
+        nodes = self._store.nodes_with_accelerators()
+        return await self._occupancy.look(nodes) if nodes else {}
 
-    async def _decide_and_apply(self, key: Key, seen: Observed, version: str, refusal: Refusal | None) -> None:
+    def _taken(self, key: Key, nodes: Sequence[Object], others: Usage) -> Usage:
+        """What the job cannot have: what others hold, and what the other jobs hold and are about to take."""
+        holdings, trainer = self._store.holdings, self._settings.trainer
+        return with_claims(
+            nodes,
+            together((others, holdings.usage())),
+            holdings.claims(but=key),
+            self._store.hardware,
+            cpu=trainer.cpu,
+            memory=trainer.memory,
+        )
+
+    async def _decide_and_apply(self, key: Key, others: Usage | None) -> None:
+        """From what is seen to what is decided nothing else happens, so no two jobs are given the same accelerator.
+
+        `others`: what others hold; None: the job has begun, and has what it has.
+        """
+        entry, seen = self._store.entry(FINE_TUNE_JOB, key), self._store.observe(key)
+        if entry is None or seen is None:
+            return
+        if others is not None:
+            seen = replace(seen, usage=self._taken(key, seen.nodes, others))
+        refusal = self._standing_refusal(key, seen)
+        if refusal is not None:
+            seen = replace(seen, refusal=refusal.message)
         plan = self._decide(seen, now=self._now(), settings=self._settings)
         if refusal is not None:
             plan = replace(plan, create=(), patch=())
-        written = await self._applier.apply(seen, plan, version=version)
+        if plan.status is not None:
+            self._store.holdings.expect(key, {**seen.job, "status": plan.status})
+        try:
+            written = await self._applier.apply(seen, plan, version=entry.version)
+        except RefusedError as refused:
+            self._refuse(key, seen, str(refused))
+            return
+        self._store.holdings.expect(key, None)  # what was written is in the store
         self._poller.want(key, str(seen.job["metadata"]["uid"]), plan.poll)
         if refusal is not None:
             self._queue.add_after(key, refusal.until - self._time())
@@ -168,6 +191,7 @@ class Workers:
     def _forget(self, key: Key) -> None:
         self._queue.forget(key)
         self._refusals.pop(key, None)
+        self._store.holdings.expect(key, None)
         self._poller.want(key, "", None)
 
 

@@ -31,8 +31,8 @@ class Observed:
     have left some. `rivals` are the other FineTuneJobs of the namespace that name a destination of this one.
     `refusal` is why the API server would not have this plan's last child (quota, Pod Security, an admission webhook, an
     invalid field): while it stands nothing is created; after a while it is tried again, with none. `hardware` is the
-    table of kinds of accelerator as it is now; `usage` what pods request on the nodes that have some, as last looked at
-    while the job has not begun.
+    table of kinds of accelerator as it is now; `usage` what is taken on the nodes that have some, by pods and by other
+    jobs that are about to have one: of a job that has not begun.
     """
 
     job: Object
