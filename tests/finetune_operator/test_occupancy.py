@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from finetune_api.names import MANAGED_BY, MANAGED_BY_LABEL
-from finetune_operator.client import ApiError, Client
+from finetune_operator.client import ApiError, Client, UnreachableError
 from finetune_operator.occupancy import FRESH_SECONDS, Occupancy
 from tests.finetune_operator.fakes import FakeClock
 from tests.finetune_operator.sizing.cluster.objects import gpu_pod
@@ -58,6 +58,14 @@ def test_jobs_that_come_together_share_a_look() -> None:
     run(story)
 
 
+def test_a_node_that_has_come_back_is_looked_at() -> None:
+    async def story(occupancy: Occupancy, pods: Pods, clock: FakeClock) -> None:
+        await occupancy.look(["a"])
+        assert await occupancy.look(["a", "b"]) == {"a": {"nvidia.com/gpu": 1}, "b": {"nvidia.com/gpu": 1}}
+
+    run(story)
+
+
 @pytest.mark.parametrize(
     ("labels", "namespaces", "counted"),
     [
@@ -78,9 +86,25 @@ def test_what_the_watch_tells_of_is_left_out(
     run(story, namespaces)
 
 
-def test_what_may_not_be_seen_counts_as_free() -> None:
+def test_what_may_not_be_seen_counts_as_free_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async def story(occupancy: Occupancy, pods: Pods, clock: FakeClock) -> None:
         pods.error = FORBIDDEN
-        assert await occupancy.look(["a"]) == {}
+        for _ in range(3):
+            assert await occupancy.look(["a"]) == {}
+            clock.advance(FRESH_SECONDS + 1)
+        assert len(pods.asked) == 3, "the right may be given later"
+        assert len(caplog.messages) == 1
+
+    run(story)
+
+
+@pytest.mark.parametrize("error", [UnreachableError("no answer"), ApiError("GET pods", 500, "InternalError", "etcd")])
+def test_nobody_is_sized_blindly_for_an_error_that_passes(error: Exception) -> None:
+    async def story(occupancy: Occupancy, pods: Pods, clock: FakeClock) -> None:
+        pods.error = error
+        with pytest.raises(type(error)):
+            await occupancy.look(["a"])
+        pods.error = None
+        assert await occupancy.look(["a"]) == {"a": {"nvidia.com/gpu": 1}}
 
     run(story)

@@ -41,6 +41,7 @@ class World:
     applied: list[Plan] = field(default_factory=list)
     polled: list[Poll | None] = field(default_factory=list)
     looks: list[list[str]] = field(default_factory=list)
+    blind: Exception | None = None
 
     def __post_init__(self) -> None:
         self.store.put(FINE_TUNE_JOB, job())
@@ -76,6 +77,8 @@ class World:
 
     async def look(self, nodes: list[str]) -> dict[str, dict[str, Decimal]]:
         self.looks.append(nodes)
+        if self.blind is not None:
+            raise self.blind
         return {"gpu-1": {"nvidia.com/gpu": Decimal(3)}}
 
     async def work(self) -> int:
@@ -222,5 +225,17 @@ def test_what_is_free_is_looked_at_before_a_job_is_sized(
         await world.work()
         assert world.looks == looks
         assert world.decided[-1].usage == ({"gpu-1": {"nvidia.com/gpu": 3}} if looks else {})
+
+    run(story)
+
+
+def test_a_look_that_fails_is_tried_again_and_nothing_is_decided_before() -> None:
+    async def story(world: World) -> None:
+        world.store.put(NODE, node("nvidia.com/gpu"))
+        world.blind = UnreachableError("no answer")
+        assert await world.work() == 0
+        world.blind = None
+        world.clock.advance(1)
+        assert await world.work() == 1
 
     run(story)

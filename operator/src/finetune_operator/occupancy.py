@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from finetune_api.names import MANAGED_BY, MANAGED_BY_LABEL
-from finetune_operator.client import ApiError, Client, UnreachableError
+from finetune_operator.client import ApiError, Client
 from finetune_operator.kinds import POD
 from finetune_operator.sizing.cluster.usage import Usage, requested, together
 
@@ -33,15 +33,23 @@ class Occupancy:
         self._time = time
         self._namespaces = frozenset(namespaces)
         self._usage: Usage = {}
+        self._nodes: frozenset[str] = frozenset()
         self._looked: float | None = None
         self._looking = asyncio.Lock()
+        self._forbidden = False
 
     async def look(self, nodes: Iterable[str]) -> Usage:
-        """What others' pods request on these nodes; nothing where the operator may not see it: it counts as free."""
+        """What others' pods request on these nodes; nothing where the operator may not see it: it counts as free.
+
+        Raises:
+            ApiError, UnreachableError: nobody could tell this time; a job that is sized now would be sized blindly.
+        """
+        wanted = frozenset(nodes)
         async with self._looking:
-            if self._looked is None or self._time() - self._looked > FRESH_SECONDS:
-                self._usage = await self._list(sorted(nodes))
-                self._looked = self._time()
+            # A node that comes back (its device plugin was restarted) may be full of pods.
+            if self._looked is None or self._time() - self._looked > FRESH_SECONDS or not wanted <= self._nodes:
+                self._usage = await self._list(sorted(wanted))
+                self._nodes, self._looked = wanted, self._time()
             return self._usage
 
     async def _list(self, nodes: Sequence[str]) -> Usage:
@@ -56,8 +64,12 @@ class Occupancy:
 
         try:
             return together(await asyncio.gather(*(pods_of(node) for node in nodes)))
-        except (ApiError, UnreachableError) as error:
-            logger.warning("cannot see what others' pods on GPU nodes ask for, so that counts as free: %s", error)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            if not self._forbidden:
+                logger.warning("may not see what others' pods on GPU nodes ask for, so that counts as free: %s", error)
+            self._forbidden = True
             return {}
 
     def _is_watched(self, pod: Mapping[str, Any]) -> bool:
