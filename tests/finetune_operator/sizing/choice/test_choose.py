@@ -354,6 +354,13 @@ def test_notes(asked: Request, says: str) -> None:
     assert says in chosen(asked, cluster({"Large": [1]})).notes
 
 
+def test_a_cpu_that_nobody_asked_for() -> None:
+    assert chosen(request("lora"), cluster({})).notes == (
+        "there is no accelerator, so it runs on CPUs; resources.accelerator names a kind to wait for",
+    )
+    assert not chosen(request("lora", resources={"accelerator": "cpu"}), cluster({})).notes
+
+
 def test_where_there_is_nothing_that_the_trainer_is_built_for() -> None:
     there = cluster({"Foreign": [1]})
     said = "Foreign: it needs a trainer's image of its own; ours is made for CUDA"

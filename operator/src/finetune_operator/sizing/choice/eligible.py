@@ -44,7 +44,8 @@ def eligible(request: Request, there: Available, table: Table) -> Eligible:
                 f"no node with an accelerator can run this job's pods: {_listed(there.excluded)}; change "
                 "podTemplate or resources, or set resources.accelerator: cpu"
             )
-        return _of_kind(request, table.row(CPU), there, notes)
+        on_cpus = "there is no accelerator, so it runs on CPUs; resources.accelerator names a kind to wait for"
+        return _of_kind(request, table.row(CPU), there, (*notes, on_cpus))
     objections = {offer.hardware.name: request.objection(offer.hardware) for offer in there.offers}
     fine = [offer for offer in there.offers if objections[offer.hardware.name] is None]
     reasons = tuple(dict.fromkeys(each for each in objections.values() if each is not None))
