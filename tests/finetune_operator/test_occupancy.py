@@ -26,11 +26,15 @@ class Pods:
     error: Exception | None = None
     labels: Mapping[str, str] | None = None
     asked: list[str] = field(default_factory=list)
+    silent: str | None = None
+    """A node of which there is no answer."""
 
     async def get(self, path: str, *, params: Mapping[str, str]) -> dict[str, Any]:
         assert path == "/api/v1/pods"
         node = params["fieldSelector"].removeprefix("spec.nodeName=")
         self.asked.append(node)
+        if node == self.silent:
+            await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
         metadata = {"name": "pod", "namespace": "team"} | ({"labels": self.labels} if self.labels else {})
@@ -106,5 +110,16 @@ def test_nobody_is_sized_blindly_for_an_error_that_passes(error: Exception) -> N
             await occupancy.look(["a"])
         pods.error = None
         assert await occupancy.look(["a"]) == {"a": {"nvidia.com/gpu": 1}}
+
+    run(story)
+
+
+def test_a_look_that_fails_leaves_nothing_running() -> None:
+    async def story(occupancy: Occupancy, pods: Pods, clock: FakeClock) -> None:
+        pods.error, pods.silent = UnreachableError("no answer"), "b"
+        with pytest.raises(UnreachableError):
+            await occupancy.look(["a", "b"])
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run(story)

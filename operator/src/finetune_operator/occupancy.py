@@ -62,8 +62,9 @@ class Occupancy:
                 answer = await self._client.get(POD.path(), params=params)
                 return requested(pod for pod in answer.get("items") or () if not self._is_watched(pod))
 
+        looks = [asyncio.create_task(pods_of(node)) for node in nodes]
         try:
-            return together(await asyncio.gather(*(pods_of(node) for node in nodes)))
+            return together(await asyncio.gather(*looks))
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -71,6 +72,9 @@ class Occupancy:
                 logger.warning("may not see what others' pods on GPU nodes ask for, so that counts as free: %s", error)
             self._forbidden = True
             return {}
+        finally:
+            for look in looks:
+                look.cancel()
 
     def _is_watched(self, pod: Mapping[str, Any]) -> bool:
         metadata = pod["metadata"]
