@@ -22,6 +22,7 @@ from finetune_operator.queue import Queue
 from finetune_operator.reconcile import reconcile
 from finetune_operator.reconcile.plan import Key, Observed, Plan
 from finetune_operator.settings import Settings
+from finetune_operator.sizing.cluster.offers import NodesToCome
 from finetune_operator.sizing.cluster.usage import Usage, requested
 from finetune_operator.store import Store
 from finetune_operator.worker import Workers
@@ -34,6 +35,7 @@ from tests.finetune_operator.sizing.cluster.objects import gpu_pod, node
 class World:
     """One L4 and four A100, all free; workers that decide, and an API server that answers when all of them have."""
 
+    settings: Settings = field(default_factory=Settings)
     store: Store = field(default_factory=Store)
     others: Usage = field(default_factory=dict)
     answers: bool = True
@@ -51,7 +53,7 @@ class World:
             poller=cast(Poller, self),
             occupancy=cast(Occupancy, self),
             metrics=Metrics(),
-            settings=Settings(),
+            settings=self.settings,
             now=lambda: START,
             time=lambda: 0.0,
         )
@@ -115,8 +117,8 @@ class World:
         return str(entry.read()["status"]["sizing"]["accelerator"])
 
 
-def run(story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(story(World()))
+def run(story: Callable[[World], Coroutine[Any, Any, None]], settings: Settings | None = None) -> None:
+    asyncio.run(story(World(settings or Settings())))
 
 
 def test_decided_at_once_they_share_what_is_free() -> None:
@@ -166,6 +168,15 @@ def test_what_others_hold_is_not_given_to_those_that_wait() -> None:
         assert [world.kind(first), world.kind(second)] == ["A100-80GB", "L4"]  # the second waits for the cheaper one
 
     run(story)
+
+
+def test_nodes_that_are_to_be_added_are_given_once() -> None:
+    async def story(world: World) -> None:
+        keys = [world.submit(f"job-{number}") for number in range(4)]
+        await world.decide(*keys)
+        assert Counter(world.kind(key) for key in keys) == {"L4": 3, "A100-80GB": 1}
+
+    run(story, Settings(nodes_to_come=[NodesToCome(accelerator="L4", count=2, nodes=2)]))
 
 
 ADMITTED = {"type": "Admitted", "status": "False"}

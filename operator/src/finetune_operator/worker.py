@@ -19,7 +19,7 @@ from finetune_operator.progress import Poller
 from finetune_operator.queue import Queue
 from finetune_operator.reconcile.plan import Key, Object, Observed, Plan
 from finetune_operator.settings import Settings
-from finetune_operator.sizing.cluster.claims import with_claims
+from finetune_operator.sizing.cluster.claims import Taken, with_claims
 from finetune_operator.sizing.cluster.usage import Usage, together
 from finetune_operator.store import Store
 
@@ -127,7 +127,7 @@ class Workers:
         nodes = self._store.nodes_with_accelerators()
         return await self._occupancy.look(nodes) if nodes else {}
 
-    def _taken(self, key: Key, nodes: Sequence[Object], others: Usage) -> Usage:
+    def _taken(self, key: Key, nodes: Sequence[Object], others: Usage) -> Taken:
         """What the job cannot have: what others hold, and what the other jobs hold and are about to take."""
         holdings, trainer = self._store.holdings, self._settings.trainer
         return with_claims(
@@ -148,7 +148,8 @@ class Workers:
         if entry is None or seen is None:
             return
         if others is not None:
-            seen = replace(seen, usage=self._taken(key, seen.nodes, others))
+            taken = self._taken(key, seen.nodes, others)
+            seen = replace(seen, usage=taken.usage, awaited=taken.awaited)
         refusal = self._standing_refusal(key, seen)
         if refusal is not None:
             seen = replace(seen, refusal=refusal.message)

@@ -32,7 +32,8 @@ class Observed:
     `refusal` is why the API server would not have this plan's last child (quota, Pod Security, an admission webhook, an
     invalid field): while it stands nothing is created; after a while it is tried again, with none. `hardware` is the
     table of kinds of accelerator as it is now; `usage` what is taken on the nodes that have some, by pods and by other
-    jobs that are about to have one: of a job that has not begun.
+    jobs that are about to have one, and `awaited` what of each kind others wait for in vain (accelerators of one node,
+    of each): both of a job that has not begun.
     """
 
     job: Object
@@ -46,6 +47,7 @@ class Observed:
     refusal: str | None = None
     hardware: Table = field(default_factory=builtin)
     usage: Usage = field(default_factory=dict)
+    awaited: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

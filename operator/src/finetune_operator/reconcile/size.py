@@ -51,11 +51,14 @@ def _made_for(draft: Draft) -> Hardware | None:
 def _sized(draft: Draft) -> Sized:
     job, seen, settings, read = draft.job, draft.seen, draft.settings, draft.inspection
     wanted = pod_demand(job, cpu=settings.trainer.cpu, memory=settings.trainer.memory)
+    there = available(
+        seen.nodes, seen.usage, wanted, seen.hardware, to_come=settings.nodes_to_come, awaited=seen.awaited
+    )
     return work_out(
         job,
         model=model_facts(job.spec.model, config=read.model_keys() if read is not None else None),
         data=data_facts(read),
-        available=available(seen.nodes, seen.usage, wanted, seen.hardware, to_come=settings.nodes_to_come),
+        available=there,
         table=seen.hardware,
         today=draft.now.date(),
     )

@@ -43,6 +43,7 @@ def here(
     *,
     asks: dict[str, int] | None = None,
     to_come: list[NodesToCome] | None = None,
+    awaited: dict[str, list[int]] | None = None,
     kueue: Kueue | None = None,
 ) -> Available:
     """What is there for a job of this podTemplate, in queue team-a where there are queues."""
@@ -52,7 +53,8 @@ def here(
     )
     table = builtin()
     held = queue("team-a", kueue=kueue, wanted=wanted, resources=table.resources) if kueue is not None else None
-    return available(nodes, requested(pods or []), wanted, table, to_come=to_come or [], queue=held)
+    used = requested(pods or [])
+    return available(nodes, used, wanted, table, to_come=to_come or [], awaited=awaited, queue=held)
 
 
 def counts(found: Available) -> dict[str, list[tuple[int, int]]]:
@@ -215,6 +217,36 @@ def test_nodes_to_come(nodes: list[Object], count: int, when: Availability) -> N
     assert offer.availability(count) == when
 
 
+@pytest.mark.parametrize(
+    ("awaited", "count", "when"),
+    [
+        ([], 8, APPEARS),
+        ([1], 8, APPEARS),  # on the second node
+        ([8, 8], 1, TAKEN),
+        ([8, 1], 8, TAKEN),
+        ([8, 1], 7, APPEARS),  # beside it
+        ([8] * 9, 1, TAKEN),
+        ([16, 16], 8, APPEARS),  # not for such nodes
+    ],
+)
+def test_nodes_to_come_are_for_those_first_who_wait(awaited: list[int], count: int, when: Availability) -> None:
+    to_come = [NodesToCome(accelerator="l4", count=8, nodes=2)]
+    (offer,) = here([], to_come=to_come, awaited={"L4": awaited}).offers
+    assert offer.availability(count) == when
+    assert offer.availability(8, nodes=3) == NEVER
+
+
+def test_what_others_wait_for_is_said() -> None:
+    to_come = [NodesToCome(accelerator="l4", count=8, nodes=2)]
+    (offer,) = here([node()], [gpu_pod(8)], to_come=to_come, awaited={"L4": [8]}).offers
+    assert offer.why_not(1) == "gpu-1 has 0 of 8 free, others wait for the nodes that are to be added"
+
+
+def test_nodes_that_are_there_count_among_those_to_come() -> None:
+    to_come = [NodesToCome(accelerator="l4", count=8, nodes=1)]
+    assert not here([node(taints=[TAINT])], to_come=to_come).offers, "it is another's, and there is no second"
+
+
 def test_nodes_to_come_of_no_known_kind() -> None:
     with pytest.raises(LookupError, match="no H9000"):
         here([], to_come=[NodesToCome(accelerator="H9000", count=8, nodes=2)])
@@ -366,6 +398,16 @@ def test_a_queue_that_can_never_give(flavors: list[Object], asks: dict[str, int]
     (offer,) = here([node()], asks=asks, kueue=Kueue(KUEUE.local_queues, queues, flavors)).offers
     assert offer.availability(1) == NEVER
     assert says in offer.why_not(1)
+
+
+def test_nodes_to_come_come_in_the_flavour_of_their_kind() -> None:
+    kinds = {"t4": "nvidia-tesla-t4", "l4": "nvidia-l4"}
+    flavors = [flavor(name, {"cloud.google.com/gke-accelerator": value}) for name, value in kinds.items()]
+    queues = [cluster_queue("research", {name: {"nvidia.com/gpu": quota(16)} for name in kinds})]
+    come = [NodesToCome(accelerator="L4", count=8, nodes=2)]
+    (offer,) = here([], to_come=come, kueue=Kueue(KUEUE.local_queues, queues, flavors)).offers
+    assert offer.share is not None
+    assert "flavour l4" in offer.share.said
 
 
 def test_a_resource_that_is_not_there_has_no_quota() -> None:

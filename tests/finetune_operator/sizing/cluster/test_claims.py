@@ -23,8 +23,8 @@ SPOT = {"cloud.google.com/gke-spot": "true"}
 
 def taken(nodes: list[Object], pods: list[Object], claims: list[Claim]) -> dict[str, int]:
     """GPUs of each node."""
-    found = with_claims(nodes, requested(pods), claims, TABLE, cpu="1", memory="4Gi")
-    return {name: int(amounts.get("nvidia.com/gpu", 0)) for name, amounts in found.items()}
+    usage = with_claims(nodes, requested(pods), claims, TABLE, cpu="1", memory="4Gi").usage
+    return {name: int(amounts.get("nvidia.com/gpu", 0)) for name, amounts in usage.items()}
 
 
 def placed(**where: Any) -> str:
@@ -72,6 +72,12 @@ def test_the_first_node_with_room(nodes: list[Object], claims: list[Claim], ther
 
 def test_what_pods_hold_comes_first() -> None:
     assert taken(L4, [gpu_pod(3, on="a"), gpu_pod(9, on="gone")], [Claim("L4", 2)]) == {"a": 3, "gone": 9, "b": 2}
+
+
+def test_who_finds_no_room_is_told_of() -> None:
+    claims = [Claim("L4", 8), Claim("l4", 4), Claim("L4", 4), Claim("L4", 1), Claim("T4", 2)]
+    found = with_claims(L4, {}, claims, TABLE, cpu="1", memory="4Gi")
+    assert found.awaited == {"L4": [8, 1], "T4": [2]}
 
 
 @given(

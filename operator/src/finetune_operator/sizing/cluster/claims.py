@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -36,17 +37,28 @@ class Claim:
     """What spec.podTemplate says of nodes, as JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a job that is to be sized cannot have now."""
+
+    usage: Usage
+    """On each node: what is held, and what is about to be."""
+    awaited: Mapping[str, Sequence[int]]
+    """Of each kind, what those wait for that found no room: accelerators of one node, of each."""
+
+
 def with_claims(
     nodes: Sequence[Object], used: Usage, claims: Iterable[Claim], table: Table, *, cpu: Quantity, memory: Quantity
-) -> Usage:
-    """What is taken on each node once every claim, in their order, has the first node of its kind with room for it.
+) -> Taken:
+    """What is taken once every claim, in their order, has the first node of its kind with room for it.
 
     Nobody knows which node the scheduler will take; where nodes of a kind are alike, that makes no difference to what
-    is left of it. A claim that finds no room takes nothing: its job waits itself. `cpu` and `memory` are what a job
-    requests that doesn't say; more memory where sizing found more.
+    is left of it. A claim that finds no room takes nothing of them: its job waits itself. `cpu` and `memory` are what a
+    job requests that doesn't say; more memory where sizing found more.
     """
     by_name = {str(node["metadata"]["name"]): node for node in nodes}
     taken = {name: dict(amounts) for name, amounts in used.items()}
+    awaited: defaultdict[str, list[int]] = defaultdict(list)
     lots: dict[Claim, list[str]] = {}
     for claim in claims:
         row, wanted = table.find(claim.accelerator), _demand(claim, cpu, memory)
@@ -59,9 +71,11 @@ def with_claims(
         # nothing is given back here, so a node without room is never looked at again
         while lot and place(by_name[lot[-1]], row.resource, taken.get(lot[-1], {}), wanted).free < claim.count:
             lot.pop()
-        if lot:
+        if not lot:
+            awaited[row.name].append(claim.count)
+        else:
             add(taken.setdefault(lot[-1], {}), {**wanted.requests, row.resource: Decimal(claim.count)})
-    return taken
+    return Taken(taken, awaited)
 
 
 @lru_cache(maxsize=1024)

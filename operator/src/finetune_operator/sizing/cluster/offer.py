@@ -52,6 +52,13 @@ class Appears:
     """At most so many, those that are there not counted."""
     promised: bool = True
     """Whether it is known that they would be; False: it is only not known that they wouldn't."""
+    awaited: int = 0
+    """Accelerators of them that others wait for already."""
+
+    def left(self, count: int) -> int:
+        """Nodes with so many accelerators that nobody waits for, where those who do share nodes as well as they can."""
+        full, part = divmod(self.awaited, self.per_node)
+        return max(0, self.nodes - full - (part > self.per_node - count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +101,13 @@ class Offer:
         """Of `count` accelerators on each of `nodes` nodes."""
         free = sum(place.free >= count for place in self.places)
         there = sum(place.total >= count for place in self.places)
-        to_come = self.appears.nodes if self.appears is not None and self.appears.per_node >= count else 0
+        coming = self.appears if self.appears is not None and self.appears.per_node >= count else None
+        to_come, left = (coming.nodes, coming.left(count)) if coming is not None else (0, 0)
         ceiling, unused = (self.share.ceiling, self.share.free) if self.share is not None else (UNBOUNDED, UNBOUNDED)
         wanted = count * nodes
         if there + to_come < nodes or ceiling < wanted:
             return Availability.NEVER
-        if unused < wanted or free + to_come < nodes:
+        if unused < wanted or free + left < nodes:
             return Availability.TAKEN
         if free >= nodes:
             return Availability.FREE
@@ -122,9 +130,12 @@ class Offer:
         if self.share is not None and self.share.free < wanted:
             return f"{self.share.queue} has {self.share.free} of {self.share.ceiling} left ({self.share.said})"
         largest_first = sorted((each for each in self.places if each.total >= count), key=lambda place: -place.total)
-        named = [str(place) for place in largest_first[:_NODES_NAMED]]
-        more = len(largest_first) - len(named)
-        return ", ".join(named) + (f" and {more} more nodes" if more > 0 else "")
+        said = [str(place) for place in largest_first[:_NODES_NAMED]]
+        if (more := len(largest_first) - _NODES_NAMED) > 0:
+            said[-1] += f" and {more} more nodes"
+        if self.appears is not None and self.appears.awaited:
+            said.append("others wait for the nodes that are to be added")
+        return ", ".join(said)
 
 
 def of_table(hardware: Hardware) -> Offer:

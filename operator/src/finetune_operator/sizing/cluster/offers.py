@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -44,9 +45,12 @@ def available(
     table: Table,
     *,
     to_come: Sequence[NodesToCome] = (),
+    awaited: Mapping[str, Sequence[int]] | None = None,
     queue: Queue | None = None,
 ) -> Available:
     """What the cluster has for a pod with these wants. Under Kueue one offer for each kind and flavour.
+
+    `awaited`: of each kind, what other jobs wait for, which will be the first on nodes `to_come`.
 
     Raises:
         LookupError: `to_come` names a kind that the table does not have; the text says which and what there is.
@@ -54,8 +58,9 @@ def available(
     for each in to_come:
         table.row(each.accelerator)
     plain = inventory(nodes, used, wanted, table)
+    offers_of = partial(_offers, table=table, to_come=to_come, awaited=awaited or {})
     if queue is None:
-        return Available(tuple(_offers(plain, None, table, to_come)), plain.unknown, plain.excluded)
+        return Available(tuple(offers_of(plain, None)), plain.unknown, plain.excluded)
     offers: list[Offer] = []
     usable: set[str] = set()
     for resource in table.resources:
@@ -65,11 +70,11 @@ def available(
             usable |= seen.nodes
             offers += [
                 offer
-                for offer in _offers(seen, share, table, to_come)
+                for offer in offers_of(seen, share)
                 if offer.hardware.resource == resource and _fits(offer.hardware, flavor)
             ]
     offered = {offer.hardware.name for offer in offers}
-    for offer in _offers(plain, None, table, to_come):
+    for offer in offers_of(plain, None):
         if offer.hardware.name not in offered:
             offers.append(replace(offer, share=Share(queue.said, 0, 0, "none of its flavours is for such nodes")))
     excluded = tuple(each for each in plain.excluded if each.node not in usable)
@@ -94,14 +99,29 @@ def is_slice(row: Hardware) -> bool:
     return "/mig-" in (row.resource or "") or any("-MIG-" in product for product in row.products)
 
 
-def _offers(seen: Inventory, share: Share | None, table: Table, to_come: Sequence[NodesToCome]) -> Iterator[Offer]:
+def _offers(
+    seen: Inventory,
+    share: Share | None,
+    *,
+    table: Table,
+    to_come: Sequence[NodesToCome],
+    awaited: Mapping[str, Sequence[int]],
+) -> Iterator[Offer]:
     for row in table:
         places = seen.places.get(row.name, ())
+        there = len(places) + sum(each.kind == row.name for each in seen.excluded)
         coming = [each for each in to_come if _names(row, each)]
-        more = sum(each.nodes for each in coming) - len(places)
-        appears = Appears(max(each.count for each in coming), more) if more > 0 else None
+        appears = _appears(coming, there, awaited.get(row.name, ()))
         if places or appears is not None:
             yield Offer(row, places, appears, share)
+
+
+def _appears(coming: Sequence[NodesToCome], there: int, awaited: Iterable[int]) -> Appears | None:
+    more = sum(each.nodes for each in coming) - there
+    if more <= 0:
+        return None
+    per_node = max(each.count for each in coming)
+    return Appears(per_node, more, awaited=sum(count for count in awaited if count <= per_node))
 
 
 def _names(row: Hardware, each: NodesToCome) -> bool:
