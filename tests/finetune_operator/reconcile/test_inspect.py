@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -174,6 +175,68 @@ def test_out_of_memory_is_the_operators_setting_and_not_the_jobs() -> None:
     looked(cluster)
     assert MEMORY in cluster.condition("Failed")["message"]
     assert "spec.resources.memory" not in cluster.condition("Failed")["message"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason", "says"),
+    [
+        ({"code": 137}, "Killed", "the trainer was killed (SIGKILL) (exit code 137); it is tried again"),
+        ({"code": 137, "reason": "OOMKilled"}, "HostOutOfMemory", f"{MEMORY}; it is tried again"),
+        ({"code": 143, "disrupted": True}, "Killed", "(exit code 143); it is tried again"),
+        ({"outcome": Outcome.INTERRUPTED}, "Interrupted", "the trainer says Interrupted; it is tried again"),
+    ],
+)
+def test_a_pod_that_was_killed_is_said_until_the_next_one_has_read(
+    ends: dict[str, Any], reason: str, says: str
+) -> None:
+    cluster = reading(created())
+    cluster.end_pod(cluster.running_pods()[0], **{"outcome": None, **ends})
+    for _ in range(2):  # while the Job waits before it makes the next one, and while that one reads
+        looked(cluster)
+        assert cluster.condition("Sized")["reason"] == reason
+        assert says in cluster.condition("Sized")["message"]
+        reading(cluster)
+    read(cluster)
+    assert cluster.condition("Sized")["status"] == "True"
+
+
+def test_a_pod_that_its_node_gave_up_before_it_began() -> None:
+    cluster = reading(created())
+    [pod] = cluster.live_pods()
+    pod["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    looked(cluster)
+    assert cluster.condition("Sized")["reason"] == "NodeLost"
+    assert "low on resource: memory.; it is tried again" in cluster.condition("Sized")["message"]
+
+
+def test_a_pod_that_vanished_is_replaced_and_no_quota_is_to_blame() -> None:
+    cluster = reading(created())
+    cluster.pods.clear()
+    cluster.children[("Job", "invoices-inspect")]["status"]["failed"] = 1
+    cluster.wait(3600)  # it read for long: the minute that a first pod has is over
+    looked(cluster)
+    assert cluster.condition("Sized")["reason"] == "Interrupted"
+    assert "makes another" in cluster.condition("Sized")["message"]
+    assert cluster.events == []
+    read(cluster)
+    assert cluster.condition("Sized")["status"] == "True"
+
+
+def test_a_pod_that_is_being_created_for_long_does_not_read() -> None:
+    cluster = looked(created())
+    cluster.control_jobs()
+    cluster.run_kubelet()
+    looked(cluster)
+    assert cluster.condition("Sized")["message"] == "a pod reads the model and the data"
+    assert cluster.plan().after == timedelta(seconds=60)
+    cluster.wait(60)
+    looked(cluster)
+    [pod] = cluster.live_pods()
+    assert cluster.condition("Sized")["reason"] == "Inspecting"
+    assert f"kubectl describe pod {pod['metadata']['name']}" in cluster.condition("Sized")["message"]
+    cluster.run_kubelet()
+    looked(cluster)
+    assert cluster.condition("Sized")["message"] == "a pod reads the model and the data"
 
 
 @pytest.mark.parametrize(

@@ -66,21 +66,25 @@ def how_it_ended(end: JobEnd, pod: Ended | None) -> End:
     """The outcome of an attempt whose Job has ended."""
     if end.complete:
         return _success(end, pod)
-    if pod is None:
-        return _without_pod(end)
+    return of_pod(pod, when=end.when) if pod is not None else _without_pod(end)
+
+
+def of_pod(pod: Ended, *, when: datetime | None = None) -> End:
+    """What a pod that has failed failed with. `when`: where it doesn't say itself."""
+    finished = pod.finished or when
     result = read_result(pod.message)
     outcome = _outcome(pod, result)
     if pod.reason == "OOMKilled":
         # Whatever was written before, the kernel had the last word.
-        return End(outcome, OUTCOMES[outcome].why, "OOMKilled", pod.finished or end.when)
+        return End(outcome, OUTCOMES[outcome].why, "OOMKilled", finished)
     if result is not None and result.outcome is outcome:
-        return End(outcome, result.message, result.reason, pod.finished or end.when, result)
+        return End(outcome, result.message, result.reason, finished, result)
     code = "" if pod.exit_code is None else f" (exit code {pod.exit_code})"
     said = words(pod.message)
     if result is not None and result.outcome is Outcome.SUCCEEDED:
         said = f"its message claims success all the same: {said}"
     message = f"{OUTCOMES[outcome].why}{code}{': ' + said if said else ''}"
-    return End(outcome, message, pod.reason, pod.finished or end.when)
+    return End(outcome, message, pod.reason, finished)
 
 
 def _success(end: JobEnd, pod: Ended | None) -> End:

@@ -17,13 +17,12 @@ from finetune_operator.children.inspect_job import inspect_job
 from finetune_operator.reconcile import waiting
 from finetune_operator.reconcile.conclude import fail
 from finetune_operator.reconcile.draft import Draft, Step, is_child
-from finetune_operator.reconcile.ended import End, how_it_ended, job_end, last_pod
+from finetune_operator.reconcile.ended import End, how_it_ended, job_end, last_pod, of_pod
 from finetune_operator.reconcile.follow import NO_POD, SETTLE
 from finetune_operator.reconcile.plan import Event, Object
 from finetune_operator.reconcile.pod_state import Creating, Ended, Lost, PodState, Refused, Unscheduled, pod_state
 from finetune_operator.reconcile.resolve import paths_in_cluster, trainer_config
 from finetune_operator.reconcile.retry import OUTCOMES, Action, Cause
-from finetune_operator.reconcile.said import read_result
 from finetune_operator.reconcile.status import read_time
 from finetune_operator.reconcile.suspend import suspend
 from finetune_operator.sizing.choice.eligible import named
@@ -100,7 +99,7 @@ def _conclude(draft: Draft, child: Object, end: End) -> Step:
             draft.remove("Job", child)
             return Step.DONE
         end = End(Cause.UNKNOWN, "the pod that reads the inputs ended without a word of them: is it another image?")
-    message = MEMORY if _out_of_memory(end) else end.message
+    message = _message(end)
     if OUTCOMES[end.outcome].action is Action.STOP:
         return _fail(draft, end.outcome, message)
     if draft.job.spec.model.architecture is None and lookup(draft.job.spec.model.source) is None:
@@ -128,8 +127,10 @@ def _no_such_kind(draft: Draft) -> str | None:
     return None
 
 
-def _out_of_memory(end: End) -> bool:
-    return end.outcome is Cause.HOST_OUT_OF_MEMORY or end.reason == "OutOfHostMemory"
+def _message(end: End) -> str:
+    """The trainer's own advice about memory is for training: this pod has not what the job asks for."""
+    out_of_memory = end.outcome is Cause.HOST_OUT_OF_MEMORY or end.reason == "OutOfHostMemory"
+    return MEMORY if out_of_memory else end.message
 
 
 def _wait(draft: Draft, child: Object | None, states: list[PodState]) -> End | None:
@@ -149,6 +150,7 @@ def _wait(draft: Draft, child: Object | None, states: list[PodState]) -> End | N
         case Unscheduled(message) if message:
             _say(draft, "Unschedulable", message)
         case Creating() as state:
+            _creating(draft, state)
             return waiting.not_started(draft, state)
         case Refused() as state:
             reason = waiting.reason_of(state)
@@ -188,19 +190,35 @@ def inspect_config(job: FineTuneJob) -> TrainerConfig:
 def _tell_failure(draft: Draft, states: list[PodState]) -> None:
     """The last pod's failure is said until the next one's end: it tells what the job waits for."""
     failed = next((state for state in reversed(states) if isinstance(state, Ended) and state.exit_code != 0), None)
-    said = read_result(failed.message) if failed is not None else None
-    if said is not None and OUTCOMES[said.outcome].action is not Action.STOP:
-        _say(draft, said.outcome, f"{said.message}; it is tried again")
+    end = of_pod(failed) if failed is not None else None
+    if end is not None and OUTCOMES[end.outcome].action is not Action.STOP:
+        _say(draft, end.outcome, f"{_message(end)}; it is tried again")
+
+
+def _creating(draft: Draft, state: Creating) -> None:
+    """Nothing is wrong yet, but after a while it is not true any more that it reads. What is known may be worse."""
+    if state.since is None or draft.conditions.of(Type.SIZED).reason != "Inspecting":
+        return
+    if draft.now < state.since + NO_POD:
+        draft.again_at(state.since + NO_POD)
+        return
+    message = f"the pod that is to read the model and the data is being created: {waiting.look_at(state)}"
+    draft.conditions.set(Type.SIZED, None, "Inspecting", message)
 
 
 def _no_pod(draft: Draft, child: Object | None) -> None:
     since = read_time((child.get("status") or {}).get("startTime")) if child is not None else None
     if child is None or since is None or child["spec"].get("suspend"):
         return
+    name = child["metadata"]["name"]
+    if (child.get("status") or {}).get("failed"):
+        # Its controller waits longer and longer before it makes the next one.
+        message = f"the pod that read the inputs is gone; Job {name} makes another within minutes"
+        _say(draft, "Interrupted", f"{message}, or kubectl describe job {name} says why not")
+        return
     if draft.now < since + NO_POD:
         draft.again_at(since + NO_POD)
         return
-    name = child["metadata"]["name"]
     _say(draft, "NoPod", f"Job {name} has no pod: kubectl describe job {name} says why, such as a quota")
 
 

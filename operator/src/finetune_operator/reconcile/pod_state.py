@@ -28,6 +28,7 @@ class Unscheduled:
 class Creating:
     """It has a node since then, and its container is on the way."""
 
+    name: str
     node: str
     since: datetime | None
 
@@ -105,7 +106,7 @@ def pod_state(pod: Object, nodes: Sequence[Object]) -> PodState:
     waiting = state.get("waiting") or {}
     reason = str(waiting.get("reason") or "")
     if reason in QUIET_REASONS:
-        return Creating(node, since)
+        return Creating(pod["metadata"]["name"], node, since)
     return Refused(node, since, reason, str(waiting.get("message") or reason))
 
 

@@ -38,7 +38,7 @@ def _waits_for(draft: Draft, scheduler: str) -> str:
 def creating(draft: Draft, state: Creating) -> End | None:
     """A node, and nothing wrong so far. Past the start deadline it is the end of the attempt."""
     _on_node(draft, state.node)
-    draft.conditions.set(Type.TRAINED, False, "Starting", f"the container is being created on {state.node}")
+    draft.conditions.set(Type.TRAINED, False, "Starting", f"the container is being created: {look_at(state)}")
     return not_started(draft, state)
 
 
@@ -49,6 +49,11 @@ def refused(draft: Draft, state: Refused) -> End | None:
     message = first_said(draft, Type.TRAINED, reason, state.message)
     draft.conditions.set(Type.TRAINED, False, reason, message)
     return not_started(draft, state, said=message)
+
+
+def look_at(state: Creating) -> str:
+    """Where a volume that another node holds, or a file that there is not, is told of: in events alone."""
+    return f"kubectl describe pod {state.name} says what it waits for on node {state.node}"
 
 
 def reason_of(state: Refused) -> str:
