@@ -19,7 +19,7 @@ demo: .venv ## a real cluster, a real FineTuneJob, its adapter (CLUSTER=current 
 	$(BIN)/python -m e2e.demo
 
 test: check ## everything: check, then training, API server and cluster tests
-	$(PYTEST) tests -m "train or apiserver"
+	$(PYTEST) tests -m "train or apiserver" -n 2 --dist loadfile
 	$(PYTEST) e2e -m cluster
 
 check: lint types unit ## lint, types, generated files, unit tests: under two minutes
