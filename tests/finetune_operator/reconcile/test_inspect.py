@@ -404,6 +404,15 @@ def test_a_kind_that_there_is_not_is_said_before_any_pod() -> None:
     assert cluster.condition("Sized")["status"] == "False"
 
 
+def test_a_kind_that_nodes_have_and_the_table_does_not_is_said_with_its_row() -> None:
+    cluster = created(resources={"accelerator": "X9000"})
+    cluster.nodes = [gpu_node("NVIDIA-X9000", name=name) for name in ("one", "two")]
+    looked(cluster)
+    message = cluster.condition("Failed")["message"]
+    assert 'there is no kind "X9000"' in message
+    assert message.count("add a row with products: [NVIDIA-X9000]") == 1, "nodes of a kind are said once"
+
+
 def test_a_crash_between_the_first_attempt_and_its_status_loses_nothing() -> None:
     cluster = reading(created())
     cluster.end_trainer(Outcome.SUCCEEDED)

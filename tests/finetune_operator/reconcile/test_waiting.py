@@ -59,6 +59,29 @@ def test_the_schedulers_sentence(sentence: str) -> None:
     assert not has_writes(cluster.plan()), "a pod without a node holds nothing and may wait"
 
 
+TAKEN = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+UNBOUND = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+
+
+@pytest.mark.parametrize(
+    ("product", "sentence", "says"),
+    [
+        ("NVIDIA-L4", TAKEN, f"waits for 1 free L4 on one node: {TAKEN}"),
+        ("Tesla-T4", TAKEN, "waits for 1 free L4 on one node, and no node has any: it starts when there is one"),
+        ("NVIDIA-L4", UNBOUND, UNBOUND),
+    ],
+)
+def test_what_it_waits_for(product: str, sentence: str, says: str) -> None:
+    cluster = Cluster(finetune_job(resources={"accelerator": "L4"}), nodes=(gpu_node(product),), settings=SETTINGS)
+    cluster.reconcile()
+    cluster.control_jobs()
+    [pod] = cluster.pods.values()
+    pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": sentence}]
+    cluster.reconcile()
+    assert cluster.condition("Admitted")["message"].startswith(says)
+    assert cluster.condition("Admitted")["message"].endswith(sentence)
+
+
 @pytest.mark.parametrize(
     ("reason", "message", "trained", "outcome"),
     [

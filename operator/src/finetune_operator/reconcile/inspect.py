@@ -27,7 +27,7 @@ from finetune_operator.reconcile.status import read_time
 from finetune_operator.reconcile.suspend import suspend
 from finetune_operator.sizing.choice.eligible import named
 from finetune_operator.sizing.choice.error import SizingError
-from finetune_operator.sizing.hardware import CPU
+from finetune_operator.sizing.hardware import CPU, UnknownAccelerator
 from finetune_operator.sizing.models.catalogue import lookup
 
 MESSAGE_LIMIT = 1500
@@ -123,7 +123,9 @@ def _no_such_kind(draft: Draft) -> str | None:
     try:
         named(asked, draft.seen.hardware)
     except SizingError as error:
-        return str(error)
+        kinds = (kind for node in draft.seen.nodes for kind in draft.seen.hardware.kinds_of_node(node))
+        unknown = {kind.value: kind for kind in kinds if isinstance(kind, UnknownAccelerator)}
+        return "; ".join([str(error), *map(str, unknown.values())])
     return None
 
 

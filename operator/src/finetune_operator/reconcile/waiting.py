@@ -11,6 +11,8 @@ from finetune_operator.reconcile.pod_state import Creating, Lost, Refused, Runni
 from finetune_operator.reconcile.retry import Cause
 
 IMAGE_PULL = "ImagePull"
+_CLAIM = "persistentvolumeclaim"
+"""In the scheduler's sentence: it looks at claims before nodes, and then no accelerator is what is missing."""
 OVERDUE = timedelta(seconds=60)
 """After the end of a pod's grace period: the kubelet kills within seconds."""
 
@@ -30,9 +32,21 @@ def unscheduled(draft: Draft, state: Unscheduled) -> None:
 def _waits_for(draft: Draft, scheduler: str) -> str:
     """What the job is to run on, and why the scheduler does not place it there."""
     sizing = draft.sizing
-    if sizing is None or sizing.count == 0:
+    if sizing is None or sizing.count == 0 or _CLAIM in scheduler.casefold():
         return scheduler
-    return f"waits for {sizing.count} free {sizing.accelerator} on one node: {scheduler}"
+    kind = f"{sizing.count} free {sizing.accelerator} on one node"
+    if draft.seen.nodes and not _there(draft, sizing.accelerator):
+        return (
+            f"waits for {kind}, and no node has any: it starts when there is one; made anew, it is sized for what "
+            f"there is then: {scheduler}"
+        )
+    return f"waits for {kind}: {scheduler}"
+
+
+def _there(draft: Draft, accelerator: str | None) -> bool:
+    """Whether a node has the kind, free or not."""
+    row, table = draft.seen.hardware.find(accelerator or ""), draft.seen.hardware
+    return row is None or any(row in table.kinds_of_node(node) for node in draft.seen.nodes)
 
 
 def creating(draft: Draft, state: Creating) -> End | None:
