@@ -20,6 +20,7 @@ from finetune_operator.sizing.architecture import Architecture, Linear
 from finetune_operator.sizing.hardware import Hardware, builtin
 from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed.step import StepTime, step
+from finetune_operator.sizing.speed.utilisation import utilisation
 
 POINTS = Path(__file__).with_name("speed_points.csv")
 
@@ -37,6 +38,11 @@ class Point:
     def seconds(self) -> float:
         """Published, of one optimizer step."""
         return float(self.row["seconds"])
+
+    @property
+    def source(self) -> str:
+        """Who measured it."""
+        return self.row["source"].split()[0].removeprefix("github.com/")
 
     @property
     def ratio(self) -> float:
@@ -60,8 +66,42 @@ def error(of: Iterable[Point]) -> list[float]:
     return sorted(max(point.ratio, 1 / point.ratio) - 1 for point in of)
 
 
-def _point(row: Mapping[str, str]) -> Point:
+def by_the_others() -> list[float]:
+    """Errors where what an accelerator reaches is fitted to all sources but the one that it is tried on, in turn.
+
+    Of an accelerator that no other source has, what is taken of those of which nothing is published.
+    """
+    at = {factor: [_point(point.row, reached=factor) for point in points()] for factor in _FACTORS}
+    return error(point for source in sorted({point.source for point in points()}) for point in _tried(source, at))
+
+
+_FACTORS = [factor / 20 for factor in range(12, 29)]
+"""Of what is reached, in steps of 5%."""
+
+
+def _tried(source: str, at: Mapping[float, list[Point]]) -> list[Point]:
+    tried = []
+    for index, point in enumerate(at[1.0]):
+        if point.source != source:
+            continue
+        gpu = point.row["gpu"]
+        others = [i for i, it in enumerate(at[1.0]) if it.row["gpu"] == gpu and it.source != source]
+        if others:
+            best = min(at, key=lambda factor: statistics.median(error(at[factor][i] for i in others)))
+            tried.append(at[best][index])
+        else:
+            known = utilisation(point.hardware).matmul
+            tried.append(_point(point.row, reached=utilisation(_UNPUBLISHED).matmul / known))
+    return tried
+
+
+_UNPUBLISHED = builtin().row("MI300X")
+
+
+def _point(row: Mapping[str, str], *, reached: float = 1.0) -> Point:
+    """`reached`: times what the accelerator is taken to reach."""
     hardware, setup = builtin().row(row["gpu"]), _setup(row)
+    hardware = hardware.model_copy(update={"tflops": (hardware.tflops or 0.0) * reached})
     predicted = step(
         setup, hardware, accumulation=int(row["grad_accum"]), example_tokens=float(row["tokens_per_row"] or 0) or None
     )
@@ -143,7 +183,7 @@ def _print(shown: Iterable[Point]) -> None:
             f"{row['id']:>4} {row['gpu']:<10} x{row['n_gpu']} {row['model']:<14} {row['method']:<6}"
             f"{row['micro_bs']:>3} x {row['seq']:<6}{'checkpointed' if row['grad_ckpt'] == '1' else '':<13}"
             f"{point.seconds:>9.3f} s {point.predicted.seconds:>9.3f} s  ratio {point.ratio:5.2f}"
-            f"  utilisation {point.utilisation:4.0%}  {row['source'].split()[0].removeprefix('github.com/')}"
+            f"  utilisation {point.utilisation:4.0%}  {point.source}"
         )
 
 
@@ -169,7 +209,7 @@ def main() -> None:
     for key in ("source", "gpu", "method"):
         groups = defaultdict(list)
         for point in used:
-            groups[point.row[key].split()[0].removeprefix("github.com/")].append(point)
+            groups[point.source if key == "source" else point.row[key]].append(point)
         for name, of in sorted(groups.items()):
             print(_summary(name, of))
         print()

@@ -118,29 +118,24 @@ def costs() -> Iterator[tuple[str, ...]]:
 
 
 def errors() -> Iterator[tuple[str, ...]]:
-    """Each source, each method, and all."""
+    """Each source, each method, all, and each source by what the others say of the accelerators."""
     used = speed.points()
-    sources = sorted({_short(point.row["source"]) for point in used})
-    for source in sources:
-        yield _error(source, [point for point in used if _short(point.row["source"]) == source])
+    for source in sorted({point.source for point in used}):
+        yield _error(source, [point for point in used if point.source == source])
     for method in ("full", "lora", "qlora"):
         yield _error(method, [point for point in used if point.row["method"] == method])
     yield _error("all", used)
+    found = speed.by_the_others()
+    yield ("each source by the others", str(len(found)), "", *_off(found))
 
 
 def _error(name: str, points: list[speed.Point]) -> tuple[str, ...]:
-    found = speed.error(points)
-    return (
-        name,
-        str(len(points)),
-        f"{statistics.median(point.ratio for point in points):.2f}",
-        f"{statistics.median(found):.0%}",
-        f"{speed.percentile_90(found):.0%}",
-    )
+    ratio = statistics.median(point.ratio for point in points)
+    return (name, str(len(points)), f"{ratio:.2f}", *_off(speed.error(points)))
 
 
-def _short(source: str) -> str:
-    return source.split()[0].removeprefix("github.com/")
+def _off(errors: list[float]) -> tuple[str, str]:
+    return f"{statistics.median(errors):.0%}", f"{speed.percentile_90(errors):.0%}"
 
 
 def advice() -> Iterator[tuple[str, ...]]:

@@ -119,6 +119,14 @@ def test_padding_against_rows_drawn_at_random(spread: float, micro_batch: int) -
     assert padded_tokens(data, micro_batch=micro_batch, limit=100_000) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.parametrize(("micro_batch", "measured"), [(2, 1.28), (4, 1.54), (8, 1.81)])
+def test_padding_that_was_published(micro_batch: int, measured: float) -> None:
+    """Rows of 289 tokens (orca-math; refs_orca of fms-acceleration's benchmarks); docs/sizing.md has both figures."""
+    data = DataFacts(rows=8000, tokens=8000 * 289)
+    padded = padded_tokens(data, micro_batch=micro_batch, limit=4096) / 289
+    assert measured <= padded <= 1.17 * measured
+
+
 @given(
     rows=st.integers(min_value=50, max_value=100_000),
     mean=st.integers(min_value=5, max_value=2048),

@@ -10,6 +10,7 @@ from bench import speed as bench
 from finetune_operator.sizing.hardware import CPU, UNLABELLED_GPU, builtin
 from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import utilisation
+from finetune_operator.sizing.speed.communication import SHARDED_LAYER, gather, per_pass
 from finetune_operator.sizing.speed.step import StepTime, step
 
 from .shapes import LLAMA_2_70B, LORA, MIXTURE
@@ -24,11 +25,26 @@ def of(setup: Setup, *, nodes: int = 1, accumulation: float = 8) -> StepTime:
 
 
 def test_published_speeds_are_met() -> None:
-    """The figures that docs/sizing.md states: median error at most 8%, 9 of 10 points within 20%."""
+    """9 of 10 are off by a quarter at most; docs/sizing.md has the figures of each source."""
     errors = bench.error(bench.points())
-    assert len(errors) == 67
-    assert errors[len(errors) // 2] <= 0.08
-    assert bench.percentile_90(errors) <= 0.20
+    assert len(errors) == 108
+    assert errors[len(errors) // 2] <= 0.09
+    assert bench.percentile_90(errors) <= 0.26
+
+
+def test_a_source_is_predicted_by_the_others() -> None:
+    errors = bench.by_the_others()
+    assert len(errors) == 108
+    assert errors[len(errors) // 2] <= 0.15
+    assert bench.percentile_90(errors) <= 0.35
+
+
+def test_short_sharded_passes_are_not_taken_for_fast() -> None:
+    """Full fine-tuning on two to eight A100, 500 to 18,000 tokens a pass: the shortest show what sharding costs."""
+    sharded = [point for point in bench.points() if "a100_80gb_mp.csv" in point.row["source"]]
+    assert len(sharded) == 12
+    assert min(point.ratio for point in sharded) > 0.65
+    assert max(point.ratio for point in sharded) < 1.1
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
@@ -106,6 +122,21 @@ def test_sharding_pays_for_its_gathers() -> None:
     assert 0 < one_node.communication < two_nodes.communication
 
 
+def test_each_sharded_layer_takes_its_time() -> None:
+    setup = replace(LORA, accelerators=2, sequence_length=8192)
+    sharded, alone = of(replace(setup, sharding="fsdp")), of(replace(setup, accelerators=1))
+    assert sharded.passes == alone.passes
+    assert sharded.communication > 8 * setup.architecture.layers * SHARDED_LAYER
+
+
+def test_an_evaluation_gathers_once_and_scatters_nothing() -> None:
+    setup = replace(LORA, method="full", architecture=LLAMA_2_70B, accelerators=8, sharding="fsdp")
+    assert per_pass(setup, A100, nodes=1) == pytest.approx(4 * gather(setup, A100, nodes=1))
+    lora = replace(setup, method="lora")
+    assert per_pass(lora, A100, nodes=1) == pytest.approx(2 * gather(lora, A100, nodes=1), rel=0.01)
+    assert gather(replace(setup, sharding="ddp"), A100, nodes=1) == 0
+
+
 def test_gradients_are_summed_once_a_step() -> None:
     ddp = replace(LORA, accelerators=8, sharding="ddp")
     assert of(ddp, accumulation=1).communication == of(ddp, accumulation=16).communication > 0
@@ -146,5 +177,5 @@ def test_more_tokens_never_take_less_time(tokens, more, method, checkpointing, h
 def test_the_comparison_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     bench.main()
     printed = capsys.readouterr().out
-    assert "\nall                           67 points  ratio 1.0" in printed
+    assert "\nall                          108 points  ratio 1.0" in printed
     assert printed.count("A6000 Llama-3.1-8B") == 2  # left out, and why

@@ -14,7 +14,7 @@ from finetune_operator.sizing.hardware import Hardware
 from finetune_operator.sizing.memory import trained
 from finetune_operator.sizing.setup import Setup
 from finetune_operator.sizing.speed import flops, traffic
-from finetune_operator.sizing.speed.communication import exposed, per_pass, per_step
+from finetune_operator.sizing.speed.communication import exposed, gather, per_pass, per_step, sharding
 from finetune_operator.sizing.speed.flops import Flops
 from finetune_operator.sizing.speed.traffic import Traffic
 from finetune_operator.sizing.speed.utilisation import utilisation
@@ -68,7 +68,7 @@ def step(
         return None
     operations = flops.training(setup, example_tokens=example_tokens)
     one = pass_seconds(setup, hardware, operations, traffic.training(setup), host=_host(setup, backward=True))
-    gathered = exposed(per_pass(setup, hardware, nodes=nodes), hidden_by=one)
+    gathered = exposed(per_pass(setup, hardware, nodes=nodes), hidden_by=one) + sharding(setup)
     reduced = exposed(per_step(setup, hardware, nodes=nodes), hidden_by=one / 2)
     return StepTime(
         passes=one * accumulation,
@@ -85,7 +85,8 @@ def forward(setup: Setup, hardware: Hardware, *, nodes: int = 1, example_tokens:
         return None
     operations = flops.evaluation(setup, example_tokens=example_tokens)
     one = pass_seconds(setup, hardware, operations, traffic.evaluation(setup), host=_host(setup, backward=False))
-    return one + exposed(per_pass(setup, hardware, nodes=nodes) / 2, hidden_by=one)
+    gathered = exposed(gather(setup, hardware, nodes=nodes), hidden_by=one) + sharding(setup) / 2
+    return one + gathered
 
 
 def pass_seconds(setup: Setup, hardware: Hardware, operations: Flops, moved: Traffic, *, host: float) -> float:
