@@ -16,6 +16,7 @@ SLICES = [row for row in GPUS if "-MIG-" in row.name]
 ASKED = (
     *("T4", "RTX-3060", "RTX-3090", "RTX-4090", "RTX-5090", "A5000", "A6000", "L4", "A10", "A10G", "A40", "L40S"),
     *("A100-40GB", "A100-40GB-PCIe", "A100-80GB", "A100-80GB-PCIe", "H100-PCIe", "H100", "H100-NVL", "H200", "B200"),
+    *("A30", "L40", "RTX-6000-Ada", "RTX-PRO-6000", "H20", "B300", "A100-40GB-MIG-1g.5gb", "H200-MIG-1g.18gb"),
     *("MI300X", "A100-80GB-MIG-3g.40gb", "H100-80GB-MIG-1g.10gb-single", "nvidia-gpu", "cpu"),
 )
 
@@ -44,8 +45,9 @@ def test_whole_gpus_are_in_the_order_of_their_memory() -> None:
 
 
 # Sparse and half-precision-sum figures are two and four times the right one: the ratio of arithmetic to bandwidth, in
-# FLOP per byte, would stand out. The A10G and the B200 are the ends of what there is.
-@pytest.mark.parametrize("row", WHOLE, ids=lambda row: row.name)
+# FLOP per byte, would stand out. The RTX 3060 and the L40S are the ends of what there is, but for the H20: its
+# arithmetic alone was cut to what may be exported.
+@pytest.mark.parametrize("row", [row for row in WHOLE if row.name != "H20"], ids=lambda row: row.name)
 def test_arithmetic_is_in_proportion(row: Hardware) -> None:
     assert row.tflops is not None
     assert row.bandwidth_gbs is not None
@@ -83,7 +85,7 @@ def test_a_slice_is_its_share_of_the_gpu(row: Hardware) -> None:
     assert row.tflops == pytest.approx((whole.tflops or 0) * units[profile] / units["all"], rel=2e-3)
     if not base.startswith("H"):  # the H200's other form has no slices here
         assert row.bandwidth_gbs == pytest.approx(slower * EIGHTHS[profile] / 8, rel=2e-3)
-    assert 0 < (whole.memory_gib or 0) * EIGHTHS[profile] / 8 - (row.memory_gib or 0) < 0.8
+    assert 0.9 < (row.memory_gib or 0) / ((whole.memory_gib or 0) * EIGHTHS[profile] / 8) < 1
     assert row.price is not None
     assert whole.price is not None
     assert row.price.on_demand == pytest.approx((whole.price.on_demand or 0) * share, abs=0.01)

@@ -55,9 +55,9 @@ def test_kinds_of_a_node(allocatable: dict[str, str], labels: dict[str, str], ki
         ({GPU: "1"}, {PRODUCT: "NVIDIA-Z9000"}, f"its label {PRODUCT} is NVIDIA-Z9000; add a row with products: [NV"),
         ({GPU: "8"}, {PRODUCT: "NVIDIA-L4-SHARED"}, f"its label {PRODUCT} is NVIDIA-L4-SHARED"),
         (
-            {"nvidia.com/mig-1g.5gb": "7"},
+            {"nvidia.com/mig-1g.12gb": "7"},
             {},
-            "no row has this resource; add a row with resource: nvidia.com/mig-1g.5gb",
+            "no row has this resource; add a row with resource: nvidia.com/mig-1g.12gb",
         ),
         ({"amd.com/gpu": "8"}, {}, "it has no label amd.com/gpu.product-name; add a row with resource: amd.com/gpu"),
     ],
