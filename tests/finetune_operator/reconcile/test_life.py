@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from finetune_api.contract import Outcome
+from finetune_operator.events import NOTE_LIMIT_BYTES
 from tests.finetune_operator.reconcile.cluster import Cluster, has_writes
 from tests.finetune_operator.reconcile.objects import finetune_job
 
@@ -302,3 +303,17 @@ def test_a_deleted_job_is_left_to_garbage_collection() -> None:
     assert cluster.job is not None
     cluster.job["metadata"]["deletionTimestamp"] = "2026-01-01T13:00:00Z"
     assert not has_writes(cluster.plan())
+
+
+def test_each_piece_of_advice_is_one_event() -> None:
+    """All together would be cut off where an event ends."""
+    cluster = Cluster(finetune_job(dataset={"format": "text"}, training={"maxSteps": 3, "warmupSteps": 3}))
+    cluster.reconcile()
+    assert cluster.job is not None
+    advice = cluster.job["status"]["advice"]
+    assert len(advice) > 3
+    told = [message for reason, message in cluster.events if reason == "Advice"]
+    assert told == [f"{each['code']}: {each['message']}" for each in advice]
+    assert max(len(message.encode()) for message in told) <= NOTE_LIMIT_BYTES
+    cluster.reconcile()
+    assert len([reason for reason, _ in cluster.events if reason == "Advice"]) == len(advice)

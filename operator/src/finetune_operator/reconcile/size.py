@@ -67,8 +67,10 @@ def _sized(draft: Draft) -> Sized:
 def _fill(draft: Draft, sized: Sized) -> None:
     draft.sizing = sized.sizing
     draft.advice = list(sized.advice) or None
-    if draft.advice and draft.advice != draft.before.advice:
-        draft.tell(Event("Normal", "Advice", " ".join(f"{each.code}: {each.message}." for each in draft.advice)))
+    for each in draft.advice or ():
+        if each not in (draft.before.advice or ()):
+            # one each: together they would be longer than an event may be
+            draft.tell(Event("Normal", "Advice", f"{each.code}: {each.message}"))
 
 
 def _refuse(draft: Draft, reason: str, message: str) -> Step:
