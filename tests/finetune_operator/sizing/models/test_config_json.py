@@ -153,6 +153,14 @@ def test_names_of_old_are_known() -> None:
         ({**FALCON, "n_head": 70}, "hidden_size is 4544, which 70 heads (n_head) don't divide"),
         ({**LLAMA, "quantization_config": "gptq"}, "quantization_config is 'gptq'; it must be an object"),
         (
+            {**LLAMA, "model_type": "gpt2", "add_cross_attention": True},
+            "add_cross_attention is true, which makes a shape that isn't known here; give the model's shape in",
+        ),
+        (
+            {**LLAMA, "model_type": "opt", "layer_norm_elementwise_affine": False},
+            "layer_norm_elementwise_affine is false, which makes a shape that isn't known here",
+        ),
+        (
             {**LLAMA, "model_type": "opt", "ffn_dim": 4096, "word_embed_proj_dim": 512},
             "word_embed_proj_dim is 512 and hidden_size 4096; give the model's shape in spec.model.architecture",
         ),

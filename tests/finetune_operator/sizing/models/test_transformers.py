@@ -19,6 +19,7 @@ pytestmark = pytest.mark.train
 # What transformers' own defaults leave open or contradict.
 NEEDED: Mapping[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 6},
+    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
     "glm4_moe": {"head_dim": 128},
     "hunyuan_v1_dense": {"head_dim": 128},
     "ministral": {"head_dim": 128},
@@ -27,12 +28,16 @@ NEEDED: Mapping[str, dict[str, Any]] = {
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("cohere", {"use_qk_norm": True}),
     ("cohere2", {"attention_bias": True, "layer_types": ["full_attention"], "num_hidden_layers": 1}),
+    ("cohere2", {"head_dim": 64, "num_hidden_layers": 1}),
     ("deepseek_v2", {"q_lora_rank": None, "first_k_dense_replace": 1, "attention_bias": True, "mlp_bias": True}),
     ("deepseek_v3", {"attention_bias": True, "n_shared_experts": 2, "num_hidden_layers": 5}),
+    ("ernie4_5", {"head_dim": None}),
     ("ernie4_5_moe", {"use_bias": True, "moe_layer_interval": 3, "moe_layer_end_index": 9, "num_hidden_layers": 14}),
     ("exaone4", {"num_hidden_layers": 5}),
     ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 1, "bias": True}),
     ("falcon", {"new_decoder_architecture": True, "num_ln_in_parallel_attn": 1}),
+    ("falcon", {"num_ln_in_parallel_attn": 3}),
+    ("falcon", {"multi_query": None, "parallel_attn": None}),
     ("falcon", {"parallel_attn": False, "multi_query": False}),
     ("gemma3_text", {"attention_bias": True, "sliding_window_pattern": 3, "num_hidden_layers": 7}),
     ("glm4_moe", {"use_qk_norm": True, "attention_bias": True}),

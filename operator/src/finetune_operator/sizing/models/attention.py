@@ -86,14 +86,22 @@ def fused(name: str, out: str, *, bias: Rule = never) -> Builder:
     return build
 
 
-def latent(keys: Keys, it: Frame) -> Block:
+def latent(*, query_rank: int) -> Builder:
     """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): keys and values through a narrow one.
 
-    it.head_dim is that of queries and keys; values have one of their own. q_lora_rank null: queries from one matrix.
+    it.head_dim is that of queries and keys; values have one of their own. `query_rank`: where q_lora_rank is left out;
+    where it is null queries come from one matrix.
     """
+
+    def build(keys: Keys, it: Frame) -> Block:
+        return _latent(keys, it, keys.optional("q_lora_rank", query_rank))
+
+    return build
+
+
+def _latent(keys: Keys, it: Frame, query_narrow: int | None) -> Block:
     rope, nope, value = (keys.count(f"{part}_head_dim") for part in ("qk_rope", "qk_nope", "v"))
     narrow = keys.count("kv_lora_rank")
-    query_narrow = keys.optional("q_lora_rank")
     bias = keys.flag("attention_bias", False)
     queries: tuple[Linear, ...] = (attention("q_proj", it.hidden, it.query, it.layers),)
     if query_narrow is not None:

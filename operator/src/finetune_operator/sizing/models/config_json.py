@@ -56,7 +56,7 @@ def from_config(config: Mapping[str, Any], *, where: str = FILE) -> Architecture
 def _built(model_type: str, family: Family, keys: Keys) -> Architecture:
     it = _frame(family, keys)
     vocabulary = keys.count("vocab_size")
-    _refuse_narrow_embedding(keys, it)
+    _refuse_unusual(keys, it)
     attention, feed_forward = family.attention(keys, it), family.feed_forward(keys, it)
     linears = (*attention.linears, *feed_forward.linears)
     norms = family.norms(keys)
@@ -108,8 +108,20 @@ def _frame(family: Family, keys: Keys) -> Frame:
     return Frame(hidden, layers, heads, key_value_heads, family.head_dim(keys, hidden, heads))
 
 
-def _refuse_narrow_embedding(keys: Keys, it: Frame) -> None:
-    """OPT-350m's tokens are embedded in half the width; no other model's are."""
+# What hardly a model departs from: GPT-2 as a decoder of something else's states, OPT-350m, Galactica.
+_USUAL: Mapping[str, bool] = {
+    "add_cross_attention": False,
+    "do_layer_norm_before": True,
+    "layer_norm_elementwise_affine": True,
+}
+
+
+def _refuse_unusual(keys: Keys, it: Frame) -> None:
+    """Shapes of single models, which no family's row describes."""
+    for key, usual in _USUAL.items():
+        if (value := keys.flag(key, usual)) is not usual:
+            raise keys.error(key, f"is {str(value).lower()}, which makes a shape that isn't known here; {_GIVE}")
+    # OPT-350m's tokens are embedded in half the width
     width = keys.count("word_embed_proj_dim", it.hidden)
     if width != it.hidden:
         raise keys.error("word_embed_proj_dim", f"is {width} and hidden_size {it.hidden}; {_GIVE}")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from finetune_operator.sizing.models import window
 from finetune_operator.sizing.models.attention import (
+    Builder,
     fused,
     gated_delta,
     latent,
@@ -55,9 +56,10 @@ def _number(value: int) -> Callable[[Keys], int]:
 
 def _falcon_norms(keys: Keys) -> int:
     """Attention and feed-forward layer read one norm, or one each."""
-    if not _falcon_parallel(keys):
+    if not keys.flag("parallel_attn", True):
         return 2
-    return keys.count("num_ln_in_parallel_attn", 2 if keys.flag("new_decoder_architecture", False) else 1)
+    stated = keys.count("num_ln_in_parallel_attn", 2 if keys.flag("new_decoder_architecture", False) else 1)
+    return 2 if stated == 2 else 1
 
 
 def _falcon_parallel(keys: Keys) -> bool:
@@ -130,9 +132,15 @@ _COHERE = Family(
     query_key_weights="width",
 )
 _GRANITE_EXPERTS = experts(router="router", key="intermediate_size")
-_GRANITE_SHARED = beside(_GRANITE_EXPERTS, "input_linear", "output_linear", "shared_intermediate_size")
+
+
+def _granite_shared(width: int) -> Builder:
+    """Experts and a layer for all tokens, so wide where shared_intermediate_size is left out."""
+    return beside(_GRANITE_EXPERTS, "input_linear", "output_linear", "shared_intermediate_size", width)
+
+
 _DEEPSEEK3 = Family(
-    latent,
+    latent(query_rank=1536),
     experts(sparse=after_first(3), shared=shared_experts("n_shared_experts", 1)),
     key_value_heads=as_many,
     head_dim=latent_head_dim,
@@ -160,7 +168,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "codegen": replace(_GPTJ, attention=fused("qkv_proj", "out_proj")),
     "cohere": _COHERE,
-    "cohere2": replace(_COHERE, head_dim=divided, query_key_norm=never, window=window.all_but_every(4, 4096)),
+    "cohere2": replace(_COHERE, query_key_norm=never, window=window.all_but_every(4, 4096)),
     "deepseek_v2": replace(
         _DEEPSEEK3,
         feed_forward=experts(
@@ -204,6 +212,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "glm4_moe_lite": replace(
         _DEEPSEEK3,
+        attention=latent(query_rank=768),
         feed_forward=experts(sparse=sparse_by_type, shared=shared_experts("n_shared_experts", 1)),
     ),
     "gpt2": _GPT2,
@@ -220,8 +229,8 @@ FAMILIES: Mapping[str, Family] = {
     "gptj": _GPTJ,
     "granite": _LLAMA,
     "granitemoe": Family(split(bias=_biased), _GRANITE_EXPERTS, key_value_heads=or_as_many),
-    "granitemoehybrid": Family(with_mamba, _GRANITE_SHARED, key_value_heads=or_as_many),
-    "granitemoeshared": Family(split(bias=_biased), _GRANITE_SHARED, key_value_heads=or_as_many),
+    "granitemoehybrid": Family(with_mamba, _granite_shared(1024), key_value_heads=or_as_many),
+    "granitemoeshared": Family(split(bias=_biased), _granite_shared(0), key_value_heads=or_as_many),
     "helium": Family(split(bias=_biased, out_bias=never), gated(bias=stated("mlp_bias")), head_dim=head_dim(128)),
     "hunyuan_v1_dense": Family(split(bias=_biased), gated(), key_value_heads=or_as_many, query_key_norm=always),
     "internlm3": Family(split(bias=_internlm_bias), gated(bias=_internlm_bias), head_dim=head_dim(128)),

@@ -150,11 +150,14 @@ def shared_experts(key: str, default: int) -> Count:
     return lambda keys, _: keys.count(key, default, zero=True) * keys.count("moe_intermediate_size")
 
 
-def beside(inner: Builder, up: str, down: str, key: str) -> Builder:
-    """Experts, where there are any, and beside them a gated layer for all tokens of its own names (Granite)."""
+def beside(inner: Builder, up: str, down: str, key: str, default: int) -> Builder:
+    """Experts, where there are any, and beside them a gated layer for all tokens of its own names (Granite).
+
+    `key` holds its width, `default` is what it is where the key is left out.
+    """
 
     def build(keys: Keys, it: Frame) -> Block:
-        width = keys.count(key, 0, zero=True)
+        width = keys.count(key, default, zero=True)
         number = keys.count("num_experts", zero=True)
         block = inner(keys, it) if number else Block(())
         common: tuple[Linear, ...] = ()

@@ -39,8 +39,13 @@ def falcon_key_values(keys: Keys, heads: int) -> int:
 
 
 def head_dim(default: int) -> Callable[[Keys, int, int], int]:
-    """head_dim; where it is missing or null the default."""
-    return lambda keys, _hidden, _heads: keys.count("head_dim", default)
+    """head_dim; where it is missing the default, where it is null hidden_size / num_attention_heads."""
+
+    def rule(keys: Keys, hidden: int, heads: int) -> int:
+        stated = keys.optional("head_dim", default)
+        return divided(keys, hidden, heads) if stated is None else stated
+
+    return rule
 
 
 def stated_or_divided(keys: Keys, hidden: int, heads: int) -> int:

@@ -67,10 +67,10 @@ class Keys:
         return None if self.values[name] is None else self.count(key)
 
     def flag(self, key: str, default: bool) -> bool:
-        """True or false; the default where the key is missing or null."""
-        value = self.values.get(key)
+        """True or false; the default where the key is missing. Null is no, as Python has it in transformers."""
+        value = self.values.get(key, default)
         if value is None:
-            return default
+            return False
         if not isinstance(value, bool):
             raise self.error(key, f"is {_shown(value)}; it must be true or false")
         return value
