@@ -313,7 +313,7 @@ def test_each_piece_of_advice_is_one_event() -> None:
     advice = cluster.job["status"]["advice"]
     assert len(advice) > 3
     told = [message for reason, message in cluster.events if reason == "Advice"]
-    assert told == [f"{each['code']}: {each['message']}" for each in advice]
+    assert told == [f"{each['code']}: {each['message']} []" for each in advice]
     assert max(len(message.encode()) for message in told) <= NOTE_LIMIT_BYTES
     cluster.reconcile()
     assert len([reason for reason, _ in cluster.events if reason == "Advice"]) == len(advice)
