@@ -166,11 +166,23 @@ def _nodes(row: Hardware) -> str:
     return products if row.label == PRODUCT_LABEL else f"`{row.label}`: {products}"
 
 
+def other_labels_table() -> str:
+    """The labels of clouds that tell a kind too."""
+    rows = (
+        (f"`{label}`", ", ".join(f"`{value}`" for value in values), f"`{row.name}`")
+        for label in dict.fromkeys(label for row in builtin() for label in row.other_labels)
+        for row in builtin()
+        if (values := row.other_labels.get(label))
+    )
+    return _table(("label", "values", "accelerator"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings_table,
     "metrics": metrics_table,
     "outcomes": outcomes_table,
     "accelerators": accelerators_table,
+    "other_labels": other_labels_table,
     "row": row_table,
     "memory_example": lambda: _table(memory.EXAMPLE, memory.example()),
     "assume": lambda: _table(memory.ASSUME, memory.assume()),

@@ -28,9 +28,9 @@ def test_what_clusters_have_is_there(name: str) -> None:
 
 def test_it_is_sound() -> None:
     names = [name.casefold() for row in builtin() for name in (row.name, *row.aliases)]
-    products = [(row.resource, row.label, product) for row in builtin() for product in row.products]
+    tellings = [(row.resource, label, value) for row in builtin() for label, value in row.tellings()]
     assert len(names) == len(set(names))
-    assert len(products) == len(set(products))
+    assert len(tellings) == len(set(tellings))
     assert [builtin().find(row.name) for row in builtin()] == list(builtin())
 
 

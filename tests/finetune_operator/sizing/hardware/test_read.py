@@ -81,6 +81,13 @@ def test_the_tables_own_rows_change_nothing() -> None:
             f"- {{name: Z9, resource: nvidia.com/gpu, products: [NVIDIA-L4], {COMPLETE}}}",
             "ours.yaml:1: row Z9 and row L4: both have nvidia.com/gpu where nvidia.com/gpu.product is NVIDIA-L4; give",
         ),
+        (
+            "- {name: RTX-3060, otherLabels: {cloud.google.com/gke-accelerator: [nvidia-l4]}}",
+            "ours.yaml:1: row RTX-3060 and row L4: both have nvidia.com/gpu where cloud.google.com/gke-accelerator is",
+        ),
+        ("- {name: Z9, otherLabels: {kind: [z9]}}", "ours.yaml:1: row Z9: otherLabels: must be of labels beside"),
+        ("- {name: L4, otherLabels: {nvidia.com/gpu.product: [L4]}}", "row L4: otherLabels: must be of labels beside"),
+        ("- {name: L4, otherLabels: {kind: z9}}", "row L4: otherLabels.kind: Input should be a valid tuple"),
         ("- {name: L4, products: [Tesla-T4]}", "ours.yaml:1: row L4 and row T4: both have nvidia.com/gpu where"),
         ("- 3", "ours.yaml:1: must be a mapping with a name"),
         ("- {memoryGiB: 3}", "ours.yaml:1: must be a mapping with a name"),

@@ -11,6 +11,10 @@ from finetune_operator.sizing.hardware import Hardware, Price, Table, UnknownAcc
 
 GPU = "nvidia.com/gpu"
 PRODUCT = "nvidia.com/gpu.product"
+GKE = "cloud.google.com/gke-accelerator"
+PARTITION = "cloud.google.com/gke-gpu-partition-size"
+SHARING = "cloud.google.com/gke-gpu-sharing-strategy"
+TYPE = "node.kubernetes.io/instance-type"
 
 
 def node(allocatable: dict[str, str], labels: dict[str, str] | None = None) -> dict[str, Any]:
@@ -25,6 +29,17 @@ def node(allocatable: dict[str, str], labels: dict[str, str] | None = None) -> d
         ({GPU: "4"}, {PRODUCT: "NVIDIA-L4"}, ["L4"]),
         ({GPU: 4}, {PRODUCT: "NVIDIA-L4"}, ["L4"]),
         ({GPU: "4"}, {}, ["nvidia-gpu"]),
+        ({GPU: "1"}, {GKE: "nvidia-l4", TYPE: "g2-standard-4"}, ["L4"]),
+        ({GPU: "8"}, {TYPE: "p4de.24xlarge"}, ["A100-80GB"]),
+        ({GPU: "8"}, {TYPE: "a-machine-of-ours"}, ["nvidia-gpu"]),
+        ({GPU: "1"}, {TYPE: "g6f.xlarge"}, ["nvidia-gpu"]),  # a part of an L4
+        ({GPU: "8"}, {TYPE: "p4d.24xlarge", PRODUCT: "NVIDIA-L4"}, ["L4"]),  # who has looked knows better
+        (
+            {GPU: "56"},
+            {PRODUCT: "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", PARTITION: "1g.5gb"},
+            ["A100-40GB-MIG-1g.5gb-single"],
+        ),
+        ({"amd.com/gpu": "8"}, {TYPE: "Standard_ND96isr_MI300X_v5"}, ["MI300X"]),
         ({"amd.com/gpu": "8"}, {"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM"}, ["MI300X"]),
         ({GPU: "14"}, {PRODUCT: "NVIDIA-A100-SXM4-80GB-MIG-3g.40gb"}, ["A100-80GB-MIG-3g.40gb-single"]),
         (
@@ -54,6 +69,18 @@ def test_kinds_of_a_node(allocatable: dict[str, str], labels: dict[str, str], ki
     [
         ({GPU: "1"}, {PRODUCT: "NVIDIA-Z9000"}, f"its label {PRODUCT} is NVIDIA-Z9000; add a row with products: [NV"),
         ({GPU: "8"}, {PRODUCT: "NVIDIA-L4-SHARED"}, f"its label {PRODUCT} is NVIDIA-L4-SHARED"),
+        ({GPU: "8"}, {PRODUCT: "NVIDIA-L4-SHARED", GKE: "nvidia-l4"}, f"its label {PRODUCT} is NVIDIA-L4-SHARED"),
+        ({GPU: "8"}, {GKE: "nvidia-l4", SHARING: "time-sharing"}, f"its label {SHARING} is time-sharing"),
+        (
+            {GPU: "7"},
+            {GKE: "nvidia-tesla-a100", PARTITION: "1g.5gb"},
+            f"is 1g.5gb; add a row with resource: {GPU}, label: {PARTITION} and products: [1g.5gb]",
+        ),
+        (
+            {GPU: "1"},
+            {GKE: "nvidia-tesla-v100", TYPE: "n1-standard-8"},
+            f"is nvidia-tesla-v100; add a row with resource: {GPU}, label: {GKE} and products: [nvidia-tesla-v100]",
+        ),
         (
             {"nvidia.com/mig-1g.12gb": "7"},
             {},
@@ -105,3 +132,14 @@ def test_stale_prices() -> None:
     assert warning is not None
     assert "(the oldest of 2024-02-01)" in warning
     assert "old, older;" in warning
+
+
+def test_the_row_that_is_advised_makes_the_kind_known() -> None:
+    sliced = node({GPU: "7"}, {GKE: "nvidia-tesla-a100", PARTITION: "1g.5gb"})
+    measured = {"memoryGiB": 4.75, "bf16": True, "tflops": 40.4, "bandwidthGBs": 194}
+    ours = Hardware.model_validate(
+        {"name": "ours", "resource": GPU, "label": PARTITION, "products": ["1g.5gb"], **measured}
+    )
+    table = Table((*builtin(), ours))
+    assert table.of_node(sliced) == ours
+    assert table.of_node(node({GPU: "1"}, {GKE: "nvidia-l4"})) == builtin().row("L4")

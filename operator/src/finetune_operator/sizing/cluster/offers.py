@@ -133,6 +133,7 @@ def _under(wanted: Demand, flavor: Flavor) -> Demand:
 
 
 def _fits(row: Hardware, flavor: Flavor | None) -> bool:
-    """Whether nodes of the kind can have the flavour's labels, as far as the kind's own label tells."""
-    value = None if flavor is None else flavor.labels.get(row.label)
-    return value is None or value in row.products
+    """Whether nodes of the kind can have the flavour's labels, as far as the labels that tell the kind do."""
+    labels = {} if flavor is None else flavor.labels
+    telling, possible = {row.label, *row.other_labels}, set(row.tellings())
+    return all(each in possible for each in labels.items() if each[0] in telling)

@@ -96,14 +96,14 @@ class _Reading:
         """Two rows of one name, or with one value of one label for one resource: which is meant could not be told."""
         wrong = []
         names: dict[str, Hardware] = {}
-        products: dict[tuple[str | None, str, str], Hardware] = {}
+        tellings: dict[tuple[str | None, str, str], Hardware] = {}
         for row in rows:
             for name in (row.name, *row.aliases):
                 if (other := names.setdefault(name.casefold(), row)) is not row:
                     wrong.append(self._both(row, other, given, f"both are called {name}; names and aliases are unique"))
-            for product in row.products:
-                if (other := products.setdefault((row.resource, row.label, product), row)) is not row:
-                    cause = f"both have {row.resource} where {row.label} is {product}; give the product to one of them"
+            for label, value in row.tellings():
+                if (other := tellings.setdefault((row.resource, label, value), row)) is not row:
+                    cause = f"both have {row.resource} where {label} is {value}; give the value to one of them"
                     wrong.append(self._both(row, other, given, cause))
         return wrong
 

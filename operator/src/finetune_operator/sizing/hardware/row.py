@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Literal, Self
 
@@ -12,6 +13,10 @@ from finetune_api.schema import Schema, wire_name
 
 PRODUCT_LABEL = "nvidia.com/gpu.product"
 """GPU feature discovery names the product of a node's GPUs in it."""
+SHARING_LABELS = ("cloud.google.com/gke-gpu-partition-size", "cloud.google.com/gke-gpu-sharing-strategy")
+"""Of GKE's nodes whose GPUs it has sliced, or shares in time: what its other label says of a whole one is not so."""
+INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
+"""Every cloud writes it on every node, so a value that no row has says nothing of accelerators."""
 
 # It becomes the value of a label of pods.
 KindName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
@@ -58,6 +63,8 @@ class Hardware(Schema):
     """Node label whose value tells that a node's accelerators are of this kind."""
     products: tuple[str, ...] = ()
     """Values of the label that do; none: any node that has the resource and does not have the label."""
+    other_labels: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Other labels and the values of them that tell it too, each by itself, where a node does not have `label`."""
     memory_gib: Positive | None = None
     """Memory of one, in GiB (2^30 bytes), as the driver reports it; left out: not known."""
     bf16: bool = True
@@ -79,6 +86,12 @@ class Hardware(Schema):
         """What the trainer looks for."""
         return "cpu" if self.resource is None else "gpu"
 
+    def tellings(self) -> Iterator[tuple[str, str]]:
+        """Each label, and a value of it, that tells the kind."""
+        for label, values in {self.label: self.products, **self.other_labels}.items():
+            for value in values:
+                yield label, value
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         """What sizing works with must be there for every kind that a node can turn out to be."""
@@ -86,4 +99,6 @@ class Hardware(Schema):
         if self.products and missing:
             names = ", ".join(self.model_fields[name].alias or wire_name(name) for name in missing)
             raise PydanticCustomError("incomplete", "{names}: a row with products must say it", {"names": names})
+        if self.other_labels and (not self.products or self.label in self.other_labels):
+            raise PydanticCustomError("other_labels", "otherLabels: must be of labels beside that of products")
         return self

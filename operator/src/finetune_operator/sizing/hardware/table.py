@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from finetune_operator.sizing.hardware.row import Hardware
+from finetune_operator.sizing.hardware.row import INSTANCE_TYPE_LABEL, PRODUCT_LABEL, SHARING_LABELS, Hardware
 
 CPU = "cpu"
 UNLABELLED_GPU = "nvidia-gpu"
@@ -38,7 +38,8 @@ class UnknownAccelerator:
         elif not self.value:
             why, how = f"it has no label {self.label}", f"resource: {self.resource} and no products"
         else:
-            why, how = f"its label {self.label} is {self.value}", f"products: [{self.value}]"
+            of_label = "" if self.label == PRODUCT_LABEL else f"resource: {self.resource}, label: {self.label} and "
+            why, how = f"its label {self.label} is {self.value}", f"{of_label}products: [{self.value}]"
         return (
             f"node {self.node} has {self.resource} of a kind that the hardware table does not know: {why}; "
             f"add a row with {how} to the chart's value hardware"
@@ -51,15 +52,15 @@ class Table:
 
     rows: tuple[Hardware, ...]
     _by_name: dict[str, Hardware] = field(init=False, repr=False, compare=False)
-    _by_product: dict[tuple[str, str, str], Hardware] = field(init=False, repr=False, compare=False)
+    _by_telling: dict[tuple[str, str, str], Hardware] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = {name.casefold(): row for row in reversed(self.rows) for name in (row.name, *row.aliases)}
-        products = {
-            (row.resource or "", row.label, product): row for row in reversed(self.rows) for product in row.products
+        tellings = {
+            (row.resource or "", label, value): row for row in reversed(self.rows) for label, value in row.tellings()
         }
         object.__setattr__(self, "_by_name", names)
-        object.__setattr__(self, "_by_product", products)
+        object.__setattr__(self, "_by_telling", tellings)
 
     def __iter__(self) -> Iterator[Hardware]:
         return iter(self.rows)
@@ -86,9 +87,19 @@ class Table:
 
     @cached_property
     def _labels(self) -> Mapping[str, tuple[str, ...]]:
-        """Of each resource, the labels that tell its kind."""
+        """Of each resource, the labels of products that tell its kind."""
         return {
             resource: tuple(dict.fromkeys(row.label for row in self.rows if row.resource == resource and row.products))
+            for resource in self.resources
+        }
+
+    @cached_property
+    def _other_labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each resource, the labels that tell its kind where a node has none of those."""
+        return {
+            resource: tuple(
+                dict.fromkeys(label for row in self.rows if row.resource == resource for label in row.other_labels)
+            )
             for resource in self.resources
         }
 
@@ -112,11 +123,14 @@ class Table:
         name, labels = str(metadata.get("name", "")), metadata.get("labels") or {}
         telling = self._labels.get(resource, ())
         said = [(label, str(labels[label])) for label in telling if labels.get(label)]
-        for label, value in said:
-            if (row := self._by_product.get((resource, label, value))) is not None:
+        shared = [(label, str(labels[label])) for label in SHARING_LABELS if labels.get(label)]
+        others = [(label, str(labels[label])) for label in self._other_labels.get(resource, ()) if labels.get(label)]
+        for label, value in said or ([] if shared else others):
+            if (row := self._by_telling.get((resource, label, value))) is not None:
                 return row
-        if said:
-            return UnknownAccelerator(name, resource, *said[0])
+        unknown = said or shared or [each for each in others if each[0] != INSTANCE_TYPE_LABEL]
+        if unknown:
+            return UnknownAccelerator(name, resource, *unknown[0])
         unlabelled = next((row for row in self.rows if row.resource == resource and not row.products), None)
         return unlabelled or UnknownAccelerator(name, resource, next(iter(telling), ""))
 
