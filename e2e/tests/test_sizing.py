@@ -187,13 +187,13 @@ def test_what_fits_nowhere_is_refused_with_numbers(cluster: Kubectl) -> None:
     cleared(cluster, "70b-full")
 
 
-def test_what_fits_only_what_is_taken_waits_and_says_for_what(cluster: Kubectl) -> None:
-    limits = {"nvidia.com/gpu": "8"}
+def hold(kube: Kubectl, node: str, gpus: int) -> None:
+    """A pod of somebody else has so many GPUs of the node."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
     container = {
         "name": "busy",
         "image": "busy",
-        "resources": {"limits": limits},
+        "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
         "securityContext": security | {"seccompProfile": {"type": "RuntimeDefault"}},
     }
     busy = {
@@ -201,13 +201,17 @@ def test_what_fits_only_what_is_taken_waits_and_says_for_what(cluster: Kubectl) 
         "kind": "Pod",
         "metadata": {"name": "busy"},
         "spec": {
-            "nodeSelector": {"kubernetes.io/hostname": "gpu-a100"},
+            "nodeSelector": {"kubernetes.io/hostname": node},
             "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
             "containers": [container],
         },
     }
-    cluster.apply(busy)
-    cluster.until("pod", "busy", lambda pod: "nodeName" in pod["spec"], seconds=30)
+    kube.apply(busy)
+    kube.until("pod", "busy", lambda pod: "nodeName" in pod["spec"], seconds=30)
+
+
+def test_what_fits_only_what_is_taken_waits_and_says_for_what(cluster: Kubectl) -> None:
+    hold(cluster, "gpu-a100", 8)
     try:
         cluster.apply(volume(WORK, "/nowhere"))
         submit(cluster, job("waits", "70b", "lora"))
@@ -226,6 +230,24 @@ def test_what_fits_only_what_is_taken_waits_and_says_for_what(cluster: Kubectl) 
     finally:
         cluster("delete", "pod", "busy", "--force", "--grace-period=0", "--ignore-not-found")
         cleared(cluster, "waits")
+
+
+def test_jobs_that_come_together_share_what_is_free(cluster: Kubectl) -> None:
+    names = [f"together-{number}" for number in range(3)]
+    hold(cluster, "gpu-l4", NODES["gpu-l4"].count - 1)
+    try:
+        for name in names:
+            cluster.apply(volume(name, "/nowhere"))
+            submit(cluster, job(name, "8b", "lora", storage={"size": None, "storageClassName": name}))
+        kinds = [sized(cluster, name)["status"]["sizing"]["accelerator"] for name in names]
+        assert sorted(kinds) == ["A100-80GB", "A100-80GB", "L4"]
+        nodes_of_pods = [placed(cluster, name)["spec"]["nodeName"] for name in names]
+        assert nodes_of_pods == [NODE_OF[kind] for kind in kinds], "nobody waits"
+    finally:
+        cluster("delete", "pod", "busy", "--force", "--grace-period=0", "--ignore-not-found")
+        for name in names:
+            cleared(cluster, name)
+            cluster.delete("pv", name)
 
 
 def test_money_and_time_are_limits(cluster: Kubectl) -> None:
