@@ -1,4 +1,4 @@
-"""A table of a few kinds and models of memory, time and money that a person can work out in the head.
+"""A table of a few kinds and models of memory and time that a person can work out in the head.
 
 Memory of one accelerator in GiB: weights 16 (qlora 6), under full training 16 of gradients and 64 of optimizer states
 (16 in 8 bits, 0 paged), and for each sequence of the micro-batch 4, or 1 with checkpointing; fsdp divides all but the
@@ -21,7 +21,6 @@ from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware, Interconnect, Price, Table
 from finetune_operator.sizing.setup import Setup
-from finetune_operator.sizing.speed import cost_usd
 
 GIB = 2**30
 PCIE = Interconnect(kind="pcie", gbs=32)
@@ -121,27 +120,17 @@ def predict(setup: Setup) -> Memory:
     return Memory({**terms, "activations": round(each * setup.micro_batch_size * GIB)})
 
 
-def estimate(
-    setup: Setup,
-    hardware: Hardware,
-    *,
-    nodes: int,
-    data: DataFacts,
-    epochs: float,
-    max_steps: int | None,
-    effective_batch_size: int,
-    checkpoint_seconds: int,
-) -> Time | None:
+def estimate(request: Request, setup: Setup, hardware: Hardware, nodes: int, data: DataFacts) -> Time | None:
     if data.tokens is None or hardware.tflops is None:
         return None
-    hours = data.tokens / 1e6 * epochs * 100 / hardware.tflops / setup.accelerators
+    hours = data.tokens / 1e6 * request.epochs * 100 / hardware.tflops / setup.accelerators
     hours *= 4 / 3 if setup.gradient_checkpointing else 1
     hours *= {"none": 1.0, "ddp": 1.1, "fsdp": 1.2}[setup.sharding]
     hours *= 1 + 0.2 / setup.micro_batch_size
     return Time(hours * 3600)
 
 
-PLAIN = Arithmetic(predict, estimate, cost_usd)
+PLAIN = Arithmetic(predict, estimate)
 
 
 def request(

@@ -15,7 +15,6 @@ from finetune_operator.sizing.cluster.offer import Appears, Availability, Share
 from finetune_operator.sizing.cluster.offers import Available, of_whole_table
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Table
-from finetune_operator.sizing.speed import cost_usd
 from tests.finetune_operator.sizing.choice.places import cluster
 from tests.finetune_operator.sizing.choice.plain import PLAIN, TABLE, estimate, predict, request, row
 
@@ -254,7 +253,7 @@ def test_little_is_computed() -> None:
 
     kinds = Table(tuple(row(f"Kind-{i}", 8.0 * i, 50.0 * i, 0.5 * i) for i in range(1, 13)))
     there = of_whole_table(kinds)
-    arithmetic = Arithmetic(counted("memory", predict), counted("time", estimate), cost_usd)
+    arithmetic = Arithmetic(counted("memory", predict), counted("time", estimate))
     choose(request("full", training={"packing": True}), there, kinds, arithmetic)
     choose(request("lora", training={"packing": True}), there, kinds, arithmetic)
     assert calls["memory"] < 2 * 50

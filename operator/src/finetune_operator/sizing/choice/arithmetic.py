@@ -1,16 +1,17 @@
-"""The models that a choice is made with: memory, time and money. Passed in: a policy can be tried on plain figures."""
+"""The models that a choice is made with: memory and time. Passed in: a policy can be tried on plain figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from finetune_operator.sizing import speed
+from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
 from finetune_operator.sizing.memory import predict
 from finetune_operator.sizing.setup import Setup
-from finetune_operator.sizing.speed import cost_usd, estimate
 
 
 class Prediction(Protocol):
@@ -37,45 +38,28 @@ class Estimate(Protocol):
         """From loading to export."""
 
 
-class Predict(Protocol):
-    """sizing.memory.predict."""
-
-    def __call__(self, setup: Setup, /) -> Prediction: ...
-
-
-class EstimateTime(Protocol):
-    """sizing.speed.estimate."""
-
-    def __call__(
-        self,
-        setup: Setup,
-        hardware: Hardware,
-        *,
-        nodes: int,
-        data: DataFacts,
-        epochs: float,
-        max_steps: int | None,
-        effective_batch_size: int,
-        checkpoint_seconds: int,
-    ) -> Estimate | None: ...
-
-
-class CostUSD(Protocol):
-    """sizing.speed.cost_usd."""
-
-    def __call__(
-        self, seconds: float, hardware: Hardware, *, accelerators: int, spot: bool, price: float | None
-    ) -> float | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """All three."""
+    """Both."""
 
-    predict: Predict
-    estimate: EstimateTime
-    cost_usd: CostUSD
+    predict: Callable[[Setup], Prediction]
+    estimate: Callable[[Request, Setup, Hardware, int, DataFacts], Estimate | None]
+    """Of the request's run over this data, on so many nodes; None: it is not known."""
 
 
-MODELS = Arithmetic(predict, estimate, cost_usd)
+def estimate(request: Request, setup: Setup, hardware: Hardware, nodes: int, data: DataFacts) -> Estimate | None:
+    """`speed.estimate` of what is asked for."""
+    return speed.estimate(
+        setup,
+        hardware,
+        nodes=nodes,
+        data=data,
+        epochs=request.epochs,
+        max_steps=request.training.max_steps,
+        effective_batch_size=request.effective_batch_size,
+        checkpoint_seconds=request.checkpoint_seconds,
+    )
+
+
+MODELS = Arithmetic(predict, estimate)
 """Ours."""

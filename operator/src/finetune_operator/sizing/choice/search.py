@@ -8,13 +8,14 @@ from functools import cached_property
 
 from finetune_api.schema import Optimizer, Precision, Sharding
 from finetune_operator.sizing import batch
-from finetune_operator.sizing.choice.arithmetic import Arithmetic, Estimate, Prediction
+from finetune_operator.sizing.choice.arithmetic import Arithmetic, Prediction
 from finetune_operator.sizing.choice.option import Fault, Option
 from finetune_operator.sizing.choice.request import Request, shardable
 from finetune_operator.sizing.cluster.offer import Availability, Offer
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
 from finetune_operator.sizing.setup import Setup
+from finetune_operator.sizing.speed import cost_usd
 
 OPEN_OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "adamw8bit", "pagedAdamw8bit")
 """To try where the user names none, in this order: the later ones on accelerators where the earlier ones won't do."""
@@ -215,12 +216,13 @@ class Search:
         if self._fits(hardware, prediction):
             data = self.request.data
             known = data.rows is not None and data.tokens is not None
-            relative = self._time(setup, hardware, split.nodes, data if known else self._assumed)
+            over = data if known else self._assumed
+            relative = self.arithmetic.estimate(self.request, setup, hardware, split.nodes, over)
             estimate = relative if known else None
         seconds = None if relative is None else relative.seconds
         cost = None
         if seconds is not None:
-            cost = self.arithmetic.cost_usd(
+            cost = cost_usd(
                 seconds,
                 hardware,
                 accelerators=split.count * split.nodes,
@@ -263,18 +265,6 @@ class Search:
             if option.cost_usd > asked.max_cost_usd:
                 return Fault.TOO_DEAR
         return None
-
-    def _time(self, setup: Setup, hardware: Hardware, nodes: int, data: DataFacts) -> Estimate | None:
-        return self.arithmetic.estimate(
-            setup,
-            hardware,
-            nodes=nodes,
-            data=data,
-            epochs=self.request.epochs,
-            max_steps=self.request.training.max_steps,
-            effective_batch_size=self.request.effective_batch_size,
-            checkpoint_seconds=self.request.checkpoint_seconds,
-        )
 
     @cached_property
     def _assumed(self) -> DataFacts:
