@@ -187,7 +187,8 @@ def test_reasons_are_those_of_the_code() -> None:
 
 def test_every_reason_to_fail_or_to_wait_is_told() -> None:
     source = "".join(path.read_text() for path in TOP.glob("operator/src/finetune_operator/reconcile/*.py"))
-    ends = set(re.findall(r'\bfail\(draft, "(\w+)"', source))
+    ends = set(re.findall(r'(?:\bfail|_fail|_refuse)\(draft, "(\w+)"', source))
+    assert {"ModelUnknown", "NothingFits", "OutputConflict"} <= ends
     waits = set(re.findall(r'_wait\(draft, "(\w+)"', source))
     waits |= set(re.findall(r'conditions\.set\(\s*Type\.(?:ADMITTED|TRAINED),\s*False,\s*"(\w+)"', source))
     quiet = {"Creating", "Scheduling", "Starting", "Suspended"}  # steps of a normal start
