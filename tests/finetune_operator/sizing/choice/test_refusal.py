@@ -328,6 +328,12 @@ def test_contradictions(asked: Request, says: str) -> None:
     assert says in refused(asked, ALL)
 
 
+def test_hopper_gpus_take_flash_attention_3() -> None:
+    asked = request(training={"attention": "flashAttention3"})
+    takes = [row.name for row in builtin() if row.resource and "-MIG-" not in row.name and not asked.objection(row)]
+    assert takes == ["H100-PCIe", "H100-80GB", "H100-NVL", "H20", "H200-NVL", "H200"]
+
+
 def test_packs_can_be_shared_by_any_number_that_has_an_example_each() -> None:
     asked = request("qlora", training={"packing": True}, resources={"count": 3, "accelerator": "Medium"})
     assert choose(asked, ALL, TABLE, PLAIN).best.places == "3x Medium"

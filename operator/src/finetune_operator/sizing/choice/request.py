@@ -21,7 +21,7 @@ LONGEST_UNASKED = 2048
 _FLASH = ("flashAttention2", "flashAttention3")
 
 
-_HOPPER = ("H100", "H200", "GH200")
+_HOPPER = ("H100", "H200", "H20", "GH200")
 
 
 def shardable(optimizer: Optimizer | None) -> bool:
