@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,21 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finetune_operator.sizing.choice import rank
-from finetune_operator.sizing.choice.arithmetic import MODELS, Arithmetic
+from finetune_operator.sizing.choice.arithmetic import MODELS
 from finetune_operator.sizing.choice.choose import choose
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.option import Option
 from finetune_operator.sizing.choice.request import Request
-from finetune_operator.sizing.choice.search import Search
 from finetune_operator.sizing.cluster.offer import Availability, Offer, Place
 from finetune_operator.sizing.cluster.offers import Available
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Table, builtin
 from tests.finetune_operator.sizing.choice.places import cluster
 from tests.finetune_operator.sizing.choice.plain import PLAIN, TABLE, request
+from tests.finetune_operator.sizing.choice.space import OPTIMIZERS, everything
 from tests.finetune_operator.sizing.memory.shapes import architecture
-
-QUALITY = ("adamw", "adamw8bit", "pagedAdamw8bit")
 
 
 def dominates(one: Option, other: Option) -> bool:
@@ -34,22 +31,10 @@ def dominates(one: Option, other: Option) -> bool:
         (one.relative_seconds or 0.0, other.relative_seconds or 0.0),
         (one.accelerators, other.accelerators),
         (one.hardware.memory_gib or 0.0, other.hardware.memory_gib or 0.0),
-        (QUALITY.index(one.setup.optimizer), QUALITY.index(other.setup.optimizer)),
+        (OPTIMIZERS.index(one.setup.optimizer), OPTIMIZERS.index(other.setup.optimizer)),
         (int(one.availability), int(other.availability)),
     ]
     return all(mine <= its for mine, its in better) and any(mine < its for mine, its in better)
-
-
-def everything(asked: Request, there: Available, arithmetic: Arithmetic, nodes: int) -> Iterator[Option]:
-    """Every plan that fits and keeps to the limits."""
-    offers = [
-        offer
-        for offer in there.offers
-        if asked.objection(offer.hardware) is None and offer.hardware.memory_gib is not None
-    ]
-    for option in Search(asked, arithmetic).all_options(offers, nodes=nodes):
-        if option.fault is None:
-            yield option
 
 
 nodes_of_a_kind = st.lists(
@@ -67,7 +52,7 @@ requests = st.builds(
             "effectiveBatchSize": st.sampled_from([1, 2, 6, 8, 12, 16, 24]),
             "microBatchSize": st.sampled_from([1, 2, 3, 8]),
             "gradientCheckpointing": st.booleans(),
-            "optimizer": st.sampled_from(QUALITY),
+            "optimizer": st.sampled_from(OPTIMIZERS),
             "sharding": st.sampled_from(["none", "ddp", "fsdp"]),
             "attention": st.sampled_from(["sdpa", "flashAttention2"]),
             "maxSequenceLength": st.sampled_from([512, 1024, 4096]),
@@ -123,14 +108,14 @@ def of_its_class(best: Option, others: list[Option]) -> list[Option]:
         return option.hardware.name, option.accelerators
 
     plainest = {
-        place(other): min(QUALITY.index(each.setup.optimizer) for each in others if place(each) == place(other))
+        place(other): min(OPTIMIZERS.index(each.setup.optimizer) for each in others if place(each) == place(other))
         for other in others
     }
     return [
         other
         for other in others
         if rank.kind(other, priced=True) == rank.kind(best, priced=True)
-        and QUALITY.index(other.setup.optimizer) == plainest[place(other)]
+        and OPTIMIZERS.index(other.setup.optimizer) == plainest[place(other)]
     ]
 
 
@@ -140,7 +125,8 @@ def asked_for_nonsense(asked: Request) -> bool:
     return (
         (training.sharding == "fsdp" and training.optimizer not in (None, "adamw"))
         or (count is not None and count > 1 and training.sharding == "none")
-        or (count is not None and asked.effective_batch_size % count != 0)
+        or (count is not None and not asked.packed and asked.effective_batch_size % count != 0)
+        or (count is not None and count > asked.effective_batch_size)
         or (count == asked.max_nodes == 1 and training.sharding in ("ddp", "fsdp"))
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from finetune_operator.sizing.choice.arithmetic import Estimate, Prediction
@@ -46,10 +46,6 @@ class Option:
     cost_usd: float | None
     availability: Availability
     fault: Fault | None = None
-
-    def with_fault(self, fault: Fault | None) -> Option:
-        """The same, judged."""
-        return self if fault is None else replace(self, fault=fault)
 
     @property
     def hardware(self) -> Hardware:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from finetune_api.schema import Optimizer, Precision, Sharding
@@ -57,15 +57,59 @@ class Search:
         """
         return [option for offer in offers for option in self._on(offer, nodes)]
 
-    def all_options(self, offers: Iterable[Offer], *, nodes: int) -> Iterator[Option]:
-        """Every point of the space, fitting or not. For tests: the choice may not miss one that is better."""
-        for offer in offers:
-            for count in self.counts(offer, nodes):
-                for split in self._splits(offer, count, nodes):
-                    for micro in self._micro_batches(split.workers):
-                        yield self._judged(offer, split, micro)
+    def judged(self, offer: Offer, split: Split, micro: int) -> Option:
+        """One point of the space, with its numbers and what is wrong with it."""
+        hardware, asked = offer.hardware, self.request.resources
+        setup, prediction = self._predicted(hardware, split, micro)
+        estimate = relative = None
+        if self._fits(hardware, prediction):
+            data = self.request.data
+            known = data.rows is not None and data.tokens is not None
+            over = data if known else self._assumed
+            relative = self.arithmetic.estimate(self.request, setup, hardware, split.nodes, over)
+            estimate = relative if known else None
+        seconds = None if relative is None else relative.seconds
+        cost = None
+        if seconds is not None:
+            cost = cost_usd(
+                seconds,
+                hardware,
+                accelerators=split.count * split.nodes,
+                spot=bool(asked.spot),
+                price=asked.price_usd_per_hour,
+            )
+        on_cpu = hardware.resource is None
+        option = Option(
+            offer=offer,
+            count=split.count,
+            nodes=split.nodes,
+            micro_batch_size=self._told(micro),
+            setup=setup,
+            prediction=prediction,
+            estimate=estimate,
+            relative_seconds=seconds,
+            relative_cost=cost,
+            cost_usd=cost if estimate is not None else None,
+            availability=Availability.FREE if on_cpu else offer.availability(split.count, split.nodes),
+        )
+        return replace(option, fault=self._fault(option))
 
-    def counts(self, offer: Offer, nodes: int) -> list[int]:
+    def _on(self, offer: Offer, nodes: int) -> Iterator[Option]:
+        for count in self._counts(offer, nodes):
+            for optimizer in self._optimizers(offer.hardware):
+                viable = False
+                for sharding in self._shardings(offer.hardware, max(1, count) * nodes, optimizer):
+                    for checkpointing in self._checkpointing(offer.hardware):
+                        split = Split(count, nodes, sharding, checkpointing, optimizer)
+                        option, unconstrained = self._option(offer, split)
+                        yield option
+                        viable = viable or option.fault is None
+                        if unconstrained:
+                            break  # checkpointing would only cost time
+                if viable:
+                    break  # the optimizers that follow are for where this one won't do
+
+    def _counts(self, offer: Offer, nodes: int) -> list[int]:
         """Accelerators per node that are worth trying: all that share a step's examples evenly."""
         asked, hardware = self.request.resources.count, offer.hardware
         if hardware.resource is None:
@@ -81,27 +125,6 @@ class Search:
             for count in range(1, most + 1)
             if effective % (count * nodes) == 0 and offer.availability(count, nodes) != Availability.NEVER
         ]
-
-    def _on(self, offer: Offer, nodes: int) -> Iterator[Option]:
-        for count in self.counts(offer, nodes):
-            for optimizer in self._optimizers(offer.hardware):
-                viable = False
-                for sharding in self._shardings(offer.hardware, max(1, count) * nodes, optimizer):
-                    for checkpointing in self._checkpointing(offer.hardware):
-                        split = Split(count, nodes, sharding, checkpointing, optimizer)
-                        option, unconstrained = self._option(offer, split)
-                        yield option
-                        viable = viable or option.fault is None
-                        if unconstrained:
-                            break  # checkpointing would only cost time
-                if viable:
-                    break  # the optimizers that follow are for where this one won't do
-
-    def _splits(self, offer: Offer, count: int, nodes: int) -> Iterator[Split]:
-        for optimizer in self._optimizers(offer.hardware):
-            for sharding in self._shardings(offer.hardware, max(1, count) * nodes, optimizer):
-                for checkpointing in self._checkpointing(offer.hardware):
-                    yield Split(count, nodes, sharding, checkpointing, optimizer)
 
     def _shardings(self, hardware: Hardware, workers: int, optimizer: Optimizer) -> Sequence[Sharding]:
         asked = self.request.training.sharding
@@ -149,10 +172,10 @@ class Search:
         if offer.hardware.memory_gib is None:
             # nothing tells what fits: as little as is sensible
             sizes = [size for size in sizes if size <= batch.LARGEST_UNASKED] or sizes[:1]
-            return self._judged(offer, split, sizes[-1]), True
+            return self.judged(offer, split, sizes[-1]), True
         number = self._how_many_fit(offer.hardware, split, sizes)
         if number == 0:
-            return self._judged(offer, split, sizes[0]), False
+            return self.judged(offer, split, sizes[0]), False
         best = self._fastest(offer, split, sizes[:number])
         return best, number == len(sizes) or best.setup.micro_batch_size < sizes[number - 1]
 
@@ -160,10 +183,10 @@ class Search:
         """A larger micro-batch is faster, but where padding grows with it: from the largest down, until it is slower
         twice.
         """
-        best = self._judged(offer, split, sizes[-1])
+        best = self.judged(offer, split, sizes[-1])
         slower = 0
         for size in reversed(sizes[:-1]):
-            option = self._judged(offer, split, size)
+            option = self.judged(offer, split, size)
             if (option.relative_seconds or 0.0) < (best.relative_seconds or 0.0):
                 best, slower = option, 0
             else:
@@ -208,43 +231,6 @@ class Search:
             )
             self._predictions[key] = (setup, self.arithmetic.predict(setup))
         return self._predictions[key]
-
-    def _judged(self, offer: Offer, split: Split, micro: int) -> Option:
-        hardware, asked = offer.hardware, self.request.resources
-        setup, prediction = self._predicted(hardware, split, micro)
-        estimate = relative = None
-        if self._fits(hardware, prediction):
-            data = self.request.data
-            known = data.rows is not None and data.tokens is not None
-            over = data if known else self._assumed
-            relative = self.arithmetic.estimate(self.request, setup, hardware, split.nodes, over)
-            estimate = relative if known else None
-        seconds = None if relative is None else relative.seconds
-        cost = None
-        if seconds is not None:
-            cost = cost_usd(
-                seconds,
-                hardware,
-                accelerators=split.count * split.nodes,
-                spot=bool(asked.spot),
-                price=asked.price_usd_per_hour,
-            )
-        on_cpu = hardware.resource is None
-        option = Option(
-            offer=offer,
-            count=split.count,
-            nodes=split.nodes,
-            micro_batch_size=self._told(micro),
-            setup=setup,
-            prediction=prediction,
-            estimate=estimate,
-            relative_seconds=seconds,
-            relative_cost=cost,
-            cost_usd=cost if estimate is not None else None,
-            availability=Availability.FREE if on_cpu else offer.availability(split.count, split.nodes),
-            fault=None,
-        )
-        return option.with_fault(self._fault(option))
 
     def _told(self, micro: int) -> int:
         asked = self.request.training.micro_batch_size
