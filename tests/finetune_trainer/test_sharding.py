@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import copy
+import gc
 import shutil
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from accelerate import FullyShardedDataParallelPlugin
 from safetensors.torch import load_file
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from finetune_trainer import sharding
 from finetune_trainer.settings import Sharded
@@ -44,8 +51,6 @@ def weights(work: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="session")
 def untied_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As the tiny one, with an output head of its own."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     path = tmp_path_factory.mktemp("untied") / "model"
     shutil.copytree(tiny_model, path)
     torch.manual_seed(0)
@@ -122,3 +127,45 @@ def test_what_accelerate_is_told() -> None:
     assert told["accelerator_config"]["gradient_accumulation_kwargs"]["sync_each_batch"] is True
     policy = sharding.policy(Sharded(gathered="bfloat16", reduced="float32", quant_storage=None))
     assert (policy.param_dtype, policy.reduce_dtype, policy.output_dtype) == (torch.bfloat16, torch.float32, None)
+
+
+@pytest.fixture
+def two_of_which_one_is_here() -> Iterator[None]:
+    """A process group of two in which this is rank 0 and nothing is sent."""
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("two_of_which_one_is_here")
+def test_a_whole_layer_is_let_go_of_once_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or qlora, whose whole model is on every GPU until then, would need the parts beside it."""
+    shape: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "vocab_size": 32}
+    model = LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=4, num_key_value_heads=4))
+    whole = sum(parameter.nbytes for parameter in model.parameters())
+    elsewhere, sizes, fully_shard = in_tensors() - whole, [], torch.distributed.fsdp.fully_shard
+
+    def noted(module: Any, **arguments: Any) -> Any:
+        done = fully_shard(module, **arguments)
+        sizes.append(in_tensors() - elsewhere)
+        return done
+
+    monkeypatch.setattr(torch.distributed.fsdp, "fully_shard", noted)
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", cpu_ram_efficient_loading=False
+    )
+    state = SimpleNamespace(fsdp_plugin=plugin)
+    sharding.cut(SimpleNamespace(state=state, mixed_precision="no", is_main_process=True), model)
+    assert len(sizes) == 4 + 3, "each layer, the embedding, the head with the norm, and the rest"
+    assert max(sizes) <= whole
+    assert sizes[-1] == pytest.approx(whole / 2, rel=0.02)
+    assert list(model.state_dict()), "which is back"
+
+
+def in_tensors() -> int:
+    """Bytes of all tensors of this process, each storage once."""
+    gc.collect()
+    with warnings.catch_warnings(action="ignore"):
+        found = [thing for thing in gc.get_objects() if isinstance(thing, torch.Tensor)]
+    storages = [getattr(tensor, "_local_tensor", tensor).untyped_storage() for tensor in found]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from accelerate import accelerator as engine
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 
@@ -31,10 +32,14 @@ CONFIG = {
 ACCELERATOR = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
 
 
+_prepare = engine.fsdp2_prepare_model
+
+
 def arguments(sharded: Sharded | None) -> dict[str, Any]:
     """Of transformers' TrainingArguments."""
     if sharded is None:
         return {}
+    engine.fsdp2_prepare_model = cut
     return {"fsdp": True, "fsdp_config": dict(CONFIG), "accelerator_config": dict(ACCELERATOR)}
 
 
@@ -46,6 +51,19 @@ def policy(sharded: Sharded) -> MixedPrecisionPolicy:
     return MixedPrecisionPolicy(
         param_dtype=getattr(torch, sharded.gathered), reduce_dtype=getattr(torch, sharded.reduced), output_dtype=None
     )
+
+
+def cut(accelerator: Any, model: Any) -> Any:
+    """Shard `model` as accelerate does, and let go of each whole layer once it is cut.
+
+    accelerate 1.15 (utils/fsdp_utils.py, fsdp2_prepare_model) takes the model's state_dict first, for a way of loading
+    that is off here, and so holds every old weight until the last one is cut: under qlora on the GPU.
+    """
+    model.state_dict = dict
+    try:
+        return _prepare(accelerator, model)
+    finally:
+        del model.state_dict
 
 
 def gather_head(model: Any) -> None:
