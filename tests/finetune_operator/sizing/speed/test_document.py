@@ -7,9 +7,10 @@ import pytest
 
 from bench import speed as bench
 from docs import speed as tables
+from finetune_operator.planning.inputs import TOKENS_PER_ROW
 from finetune_operator.sizing.hardware import builtin
 from finetune_operator.sizing.setup import Setup
-from finetune_operator.sizing.speed import communication, cost, run, step, traffic, utilisation
+from finetune_operator.sizing.speed import communication, cost, run, step, tokens, traffic, utilisation
 
 from .shapes import LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B, LORA
 
@@ -36,17 +37,28 @@ def share(kind: str) -> float:
     return utilisation.utilisation(builtin().row(kind)).matmul
 
 
+def share_of_memory(kind: str) -> float:
+    return utilisation.utilisation(builtin().row(kind)).memory
+
+
 @pytest.mark.parametrize(
     "said",
     [
         f"{share('A100-80GB')} for A100, {share('H100-80GB')} for H100, {share('RTX-4090')} for RTX 4090, and "
         f"{share('MI300X')} where nothing is published",
+        f"over {share_of_memory('A100-80GB'):.0%} of the bandwidth",
+        f"{step.STEP_OVERHEAD * 1000:.0f} ms a step of logging",
+        f"{tokens.BYTES_PER_TOKEN} bytes are taken for a token, {tokens.BYTES_PER_TOKEN_SMALL} for a vocabulary under "
+        f"{tokens.SMALL_VOCABULARY:,}",
+        f"of each row {tokens.JSON_BYTES_PER_ROW} bytes for JSON",
+        f"with `--rows` alone, {TOKENS_PER_ROW} tokens a row",
         f"{traffic.NF4_READ + 2:.2f} bytes a weight and pass, at {step.DEQUANTISING:.0%} of the bandwidth",
         f"{step.LAYER_FORWARD * 1000:.1f} ms forward and {step.LAYER_BACKWARD * 1000:.1f} ms backward",
         f"in {step.ADAPTER_FORWARD * 1000:.2f} and {step.ADAPTER_BACKWARD * 1000:.1f} ms",
         f"{milliseconds(256):.0f} ms with 256 tokens and {milliseconds(512):.0f} ms with 512",
         f"{overhead(512):.0%} with 512 tokens, {overhead(2048):.0%} with 2,048 and {overhead(8192):.0%} with 8,192",
-        f"(135 a weight for full fine-tuning in bf16 with random rounding, {step._UPDATE_8BIT} for 8-bit AdamW)",
+        f"({step._UPDATE['fp32']} a weight for full fine-tuning in bf16 with random rounding, {step._UPDATE_FP32_WEIGHTS} "
+        f"over weights in fp32, such as adapters', {step._UPDATE_8BIT} for 8-bit AdamW",
         f"{communication.REACHED['nvlink']:.0%} of NVLink's bandwidth is reached, and "
         f"{communication.REACHED['pcie']:.0%} of PCIe's. Between nodes {communication.BETWEEN_NODES_GBS} GB/s",
         f"each layer under fsdp takes {1000 * communication.SHARDED_LAYER:.0f} ms a pass",
@@ -62,6 +74,13 @@ def share(kind: str) -> float:
 )
 def test_what_it_says(said: str) -> None:
     assert " ".join(said.split()) in PAGE
+
+
+def test_what_it_says_in_words() -> None:
+    assert step.MASKED_ATTENTION == 0.5
+    assert "half of that under a mask" in PAGE
+    assert traffic.CACHED == 0.25
+    assert "a quarter of them still lies in the cache" in PAGE
 
 
 def test_the_guides_hours_and_dollars() -> None:
