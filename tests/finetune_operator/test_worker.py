@@ -209,19 +209,22 @@ def node(resource: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("resource", "status", "looks"),
+    ("resource", "labels", "status", "looks"),
     [
-        ("nvidia.com/gpu", {}, [["gpu-1"]]),
-        ("nvidia.com/gpu", {"attempts": [{"number": 1, "jobName": "invoices-a1"}]}, []),  # what it has it has
-        ("example.com/fpga", {}, []),  # nothing to share
+        ("nvidia.com/gpu", {}, {}, [["gpu-1"]]),
+        ("nvidia.com/gpu", {"attempts": "3"}, {}, [["gpu-1"]]),
+        ("nvidia.com/gpu", {}, {"attempts": [{"number": 1, "jobName": "invoices-a1"}]}, []),  # what it has it has
+        ("example.com/fpga", {}, {}, []),  # nothing to share
     ],
 )
 def test_what_is_free_is_looked_at_before_a_job_is_sized(
-    resource: str, status: dict[str, Any], looks: list[list[str]]
+    resource: str, labels: dict[str, str], status: dict[str, Any], looks: list[list[str]]
 ) -> None:
     async def story(world: World) -> None:
         world.store.put(NODE, node(resource))
-        world.store.put(FINE_TUNE_JOB, job(version=2, status=status))
+        given = job(version=2, status=status)
+        given["metadata"]["labels"] = labels
+        world.store.put(FINE_TUNE_JOB, given)
         await world.work()
         assert world.looks == looks
         assert world.decided[-1].usage == ({"gpu-1": {"nvidia.com/gpu": 3}} if looks else {})

@@ -25,8 +25,8 @@ from finetune_operator.store import Store
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = b'"attempts":'
-"""In the stored text of a job that has begun."""
+ATTEMPTS = b'"attempts":['
+"""In the stored text of a job that has begun. A label may have that name too, but no list."""
 REFUSAL_SECONDS = 60.0
 """A refused child is tried again after this: a quota may have been raised, a webhook mended."""
 
