@@ -57,8 +57,8 @@ def share_of_memory(kind: str) -> float:
         f"in {step.ADAPTER_FORWARD * 1000:.2f} and {step.ADAPTER_BACKWARD * 1000:.1f} ms",
         f"{milliseconds(256):.0f} ms with 256 tokens and {milliseconds(512):.0f} ms with 512",
         f"{overhead(512):.0%} with 512 tokens, {overhead(2048):.0%} with 2,048 and {overhead(8192):.0%} with 8,192",
-        f"({step._UPDATE['fp32']} a weight for full fine-tuning in bf16 with random rounding, {step._UPDATE_FP32_WEIGHTS} "
-        f"over weights in fp32, such as adapters', {step._UPDATE_8BIT} for 8-bit AdamW",
+        f"({step._UPDATE['fp32']} a weight for full fine-tuning in bf16 with random rounding, "
+        f"{step._UPDATE_FP32_WEIGHTS} over weights in fp32, such as adapters', {step._UPDATE_8BIT} for 8-bit AdamW",
         f"{communication.REACHED['nvlink']:.0%} of NVLink's bandwidth is reached, and "
         f"{communication.REACHED['pcie']:.0%} of PCIe's. Between nodes {communication.BETWEEN_NODES_GBS} GB/s",
         f"each layer under fsdp takes {1000 * communication.SHARDED_LAYER:.0f} ms a pass",
