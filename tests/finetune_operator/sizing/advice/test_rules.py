@@ -248,7 +248,6 @@ def test_checkpoints_that_take_long_name_a_longer_interval() -> None:
     ("of", "code", "parts"),
     [
         (case(rows(52)), "TooFewRows", ["52 rows", "prompt", "500 to 1,000"]),
-        (case(rows(52, estimated=True)), "TooFewRows", ["about 52 rows"]),
         (case(rows(300)), "TooFewRows", ["300 rows", "500 are a floor", "measure both"]),
         (case(method="full"), "FullWhereLoRA", ["8.0 billion", "forgets", "12 bytes", "needs 2", "5 to 10%"]),
         (

@@ -24,7 +24,7 @@ def too_few_rows(case: Case) -> str | None:
     # a toy can't be prompted instead, and the rows of plain text are documents, not examples
     if rows is None or rows >= ENOUGH or not case.large or case.spec.dataset.format == "text":
         return None
-    count = f"{'about ' if case.data.estimated else ''}{rows:,} rows"
+    count = f"{rows:,} rows"
     if rows < PROMPT_BELOW:
         return (
             f"{count}: with under {PROMPT_BELOW}, a prompt that shows a few of them usually does as well and can be "
