@@ -52,3 +52,16 @@ def test_a_resume_rounds_alike_and_keeps_fp32_moments() -> None:
     for each, parameter in ((optimizer, weights), (other, resumed)):
         steps(each, parameter, 5, seed=2)
     assert torch.equal(weights, resumed)
+
+
+@pytest.mark.parametrize(("device", "copied"), [("cpu", True), ("meta", False)])
+def test_moments_that_are_on_the_device_are_not_there_twice(device: str, copied: bool) -> None:
+    """Under ddp transformers reads a checkpoint's moments to the GPU. `meta` stands for it."""
+    weights = torch.nn.Parameter(torch.zeros(4, dtype=torch.bfloat16, device=device))
+    read = {name: torch.ones(4, device=device) for name in ("exp_avg", "exp_avg_sq")}
+    optimizer = StochasticAdamW([weights], **SETTINGS)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": {0: {"step": 3, **read}}})
+    assert optimizer.state[weights]["step"] == 3
+    for name, value in read.items():
+        assert optimizer.state[weights][name].dtype == torch.float32
+        assert (optimizer.state[weights][name] is not value) == copied

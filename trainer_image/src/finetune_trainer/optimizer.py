@@ -55,15 +55,24 @@ class StochasticAdamW(Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As the parent does, but moments stay fp32: it would cast them to the type of the weights."""
-        super().load_state_dict(state_dict)
+        """As the parent does, but moments stay fp32: it would cast them to the type of the weights.
+
+        Those that are read from a mapped file are copied out of it; those that are on a GPU already, as under ddp, are
+        taken as they are: a second time they might not fit there.
+        """
+        without = {
+            number: {name: value for name, value in state.items() if name not in _MOMENTS}
+            for number, state in state_dict["state"].items()
+        }
+        super().load_state_dict({**state_dict, "state": without})
         saved = [number for group in state_dict["param_groups"] for number in group["params"]]
         ours = [parameter for group in self.param_groups for parameter in group["params"]]
         for number, parameter in zip(saved, ours, strict=True):
             for moment in _MOMENTS:
                 if number in state_dict["state"]:
                     value = state_dict["state"][number][moment]
-                    self.state[parameter][moment] = value.to(parameter.device, torch.float32, copy=True)
+                    copied = value.device.type == "cpu"
+                    self.state[parameter][moment] = value.to(parameter.device, torch.float32, copy=copied)
 
     def _update(self, parameter: torch.Tensor, group: dict[str, Any], number: int) -> None:
         state = self.state[parameter]
