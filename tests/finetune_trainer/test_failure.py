@@ -36,6 +36,11 @@ def caused(inner: BaseException) -> Exception:
     [
         (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), OOM, "20.00 MiB"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), OOM, "CUBLAS"),
+        (RuntimeError("CUDA driver error: out of memory"), OOM, "driver"),
+        (RuntimeError("ncclUnhandledCudaError\nLast error:\nCuda failure 2 'out of memory'"), OOM, "nccl"),
+        (RuntimeError("Last error:\nCuda failure 'out of memory'"), OOM, "microBatchSize"),
+        (RuntimeError("Last error:\nCuda failure 1 'invalid argument'"), Outcome.INTERNAL, "invalid argument"),
+        (RuntimeError("CUDA driver error: operation not supported"), Outcome.BAD_CONFIG, "expandable_segments:False"),
         (RuntimeError("Triton Error [CUDA]: out of memory"), OOM, "Triton"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate`"), OOM, "cublasCreate"),
         (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), OOM, "cuDNN"),

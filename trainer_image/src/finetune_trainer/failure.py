@@ -19,11 +19,12 @@ _MESSAGE_LIMIT = 1500
 """Characters; `Result.message` takes no more."""
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY$", re.IGNORECASE)
 _SECRET_SHAPE = re.compile(r"\bhf_[A-Za-z0-9]{16,}|\bAKIA[0-9A-Z]{16}\b|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
-# How allocation failures read that are no torch.OutOfMemoryError: CUDA, Triton, cuBLAS, cuDNN and bitsandbytes.
+# How allocation failures read that are no torch.OutOfMemoryError: CUDA, NCCL, Triton, cuBLAS, cuDNN and bitsandbytes.
 # A cuBLAS that is "not initialized" found no memory for its handle.
 _GPU_MEMORY = re.compile(
-    r"CUDA out of memory|CUDA error: out of memory|Triton Error \[CUDA\]: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
-    r"|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+    r"CUDA out of memory|CUDA (?:driver )?error: out of memory|Cuda failure (?:2 )?'out of memory'"
+    r"|Triton Error \[CUDA\]: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED"
+    r"|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
     r"|cudaErrorMemoryAllocation|cudaMallocManaged",
     re.IGNORECASE,
 )
@@ -97,6 +98,13 @@ def _known(error: BaseException) -> Failure | None:
     name, text = type(error).__name__, str(error)
     if name == "OutOfMemoryError" or (isinstance(error, RuntimeError) and _GPU_MEMORY.search(text)):
         return Failure(Outcome.OUT_OF_GPU_MEMORY, "OutOfGPUMemory", _memory_sentence(text))
+    if "CUDA driver error: operation not supported" in text:
+        return Failure(
+            Outcome.BAD_CONFIG,
+            "NoMemoryMapping",
+            "the GPU can't map memory, which torch's expandable segments need, as a vGPU often can't; set "
+            "PYTORCH_ALLOC_CONF to expandable_segments:False in spec.podTemplate.env",
+        )
     if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in text:
         return Failure(
             Outcome.TRANSIENT, "OutOfHostMemory", f"the host's memory is used up: {text}; raise resources.memory"
