@@ -18,7 +18,9 @@ os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 # No two packs are of one length, and fixed segments of GPU memory would fill up with gaps.
-os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+    # its older name, by which most know it
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 from finetune_api.contract import CONFIG_ENV, EXIT_CODES, Outcome, Result, TrainerConfig
 from finetune_trainer import failure
