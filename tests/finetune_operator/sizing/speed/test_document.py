@@ -9,6 +9,7 @@ from bench import speed as bench
 from docs import speed as tables
 from finetune_operator.planning.inputs import TOKENS_PER_ROW
 from finetune_operator.sizing.hardware import builtin
+from finetune_operator.sizing.host import checkpoint_bytes
 from finetune_operator.sizing.setup import Setup
 from finetune_operator.sizing.speed import communication, cost, run, step, tokens, traffic, utilisation
 
@@ -68,7 +69,7 @@ def share_of_memory(kind: str) -> float:
         f"{len(bench.points())} are used",
         f"the time is {cost.spot_seconds(100) - 100:.1f}% longer: an interruption every "
         f"{cost.HOURS_BETWEEN_INTERRUPTIONS:.0f} hours",
-        f"{run._checkpoint_bytes(replace(LORA, method='full', architecture=LLAMA_2_13B)) / 1e9:.0f} GB each",
+        f"{checkpoint_bytes(replace(LORA, method='full', architecture=LLAMA_2_13B)) / 1e9:.0f} GB each",
         f"{round(12 * LLAMA_2_70B.parameters, -10) / 1e9:.0f} GB, and there are 640",
     ],
 )

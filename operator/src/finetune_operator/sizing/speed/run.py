@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from finetune_operator.sizing import defaults
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
+from finetune_operator.sizing.host import checkpoint_bytes, model_bytes
 from finetune_operator.sizing.memory import trained
 from finetune_operator.sizing.setup import Setup
 from finetune_operator.sizing.speed import flops
@@ -87,10 +88,10 @@ def estimate(
     evaluations = math.ceil(done - 1e-9) + 1
     passes = _validation_tokens(data) / _tokens_per_pass(setup, cut, mean_tokens(data))
     trained = round(tokens * min(done, epochs))
-    checkpoint = _checkpoint_bytes(setup) / _volume()
+    checkpoint = checkpoint_bytes(setup) / _volume()
     parts = {
         "start": START,
-        "load": _model_bytes(setup) / _volume(),
+        "load": model_bytes(setup.architecture) / _volume(),
         "prepare": (tokens + _validation_tokens(data)) / TOKENISING,
         "training": training,
         "evaluation": evaluations * math.ceil(passes) * ahead,
@@ -125,17 +126,6 @@ def _validation_tokens(data: DataFacts) -> float:
     if data.validation_tokens is not None:
         return float(data.validation_tokens)
     return (data.validation_rows or 0) * mean_tokens(data)
-
-
-def _model_bytes(setup: Setup) -> float:
-    """The base model as it lies on a volume: 16 bits a weight."""
-    return 2.0 * setup.architecture.parameters
-
-
-def _checkpoint_bytes(setup: Setup) -> float:
-    """Trained weights (16 bits of the whole model, 32 of adapters) and two moments."""
-    moments = 2.1 if "8bit" in setup.optimizer else 8.0
-    return trained.parameters(setup) * ((2.0 if setup.method == "full" else 4.0) + moments)
 
 
 def _output_bytes(setup: Setup) -> float:
