@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from finetune_api.job import FineTuneJob
@@ -13,8 +13,10 @@ from finetune_api.status import Advice, Alternative, Host, Memory, MemoryTerms, 
 from finetune_operator.sizing import defaults, host
 from finetune_operator.sizing.advice import Case, advise
 from finetune_operator.sizing.choice.choose import choose
+from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.option import GIB, Choice, Lost, Option
 from finetune_operator.sizing.choice.request import Request
+from finetune_operator.sizing.choice.shown import gib, parameters
 from finetune_operator.sizing.cluster.demand import Demand, demand
 from finetune_operator.sizing.cluster.offers import Available
 from finetune_operator.sizing.facts import DataFacts, ModelFacts
@@ -75,6 +77,8 @@ def size(
     asked = request(job, model=model, data=data, engine=engine, max_nodes=max_nodes)
     choice = choose(asked, available, table)
     host_needs = _host(job, choice.best.setup)
+    if choice.best.count == 0 and asked.resources.memory is None:
+        choice = _on_a_node(choice, asked, host_needs, available.host_bytes)
     sizing = _sizing(choice, asked).model_copy(update={"host": host_needs, "notes": list(choice.notes) or None})
     return Sized(sizing, choice, tuple(advise(_case(job, model, data, choice.best, asked, today=today))))
 
@@ -86,6 +90,24 @@ def _host(job: FineTuneJob, setup: Setup) -> Host:
     on_hub = job.spec.model.source.startswith("hf://")
     downloaded = host.model_bytes(setup.architecture) if on_hub else 0
     return host.in_gib(host.needs(setup, keep=keep, downloaded_bytes=downloaded))
+
+
+def _on_a_node(choice: Choice, asked: Request, needs: Host, largest: int | None) -> Choice:
+    """Of a run on CPUs, with what there is to say where no node has memory for it: its pod would never start.
+
+    Raises:
+        SizingError: nobody asked for CPUs either.
+    """
+    if largest is None or (needs.memory_gib or 0) * GIB <= largest:
+        return choice
+    said = f"{needs.memory_gib} GiB of host memory, and the largest node has {gib(largest)}"
+    if asked.resources.accelerator is not None or asked.resources.count == 0:
+        return replace(choice, notes=(*choice.notes, f"it needs {said}; the job waits until one has as much"))
+    what = f"{asked.method} of {parameters(asked.architecture.parameters)} parameters"
+    raise SizingError(
+        f"there is no accelerator, and on CPUs {what} needs {said}; name a kind in spec.resources.accelerator to wait "
+        "for it, or cpu to wait for such a node"
+    )
 
 
 def _case(job: FineTuneJob, model: ModelFacts, data: DataFacts, best: Option, asked: Request, *, today: date) -> Case:

@@ -66,6 +66,18 @@ def inventory(nodes: Iterable[Object], used: Usage, wanted: Demand, table: Table
     return Inventory({name: tuple(found) for name, found in places.items()}, tuple(unknown), tuple(excluded))
 
 
+def host_bytes(nodes: Iterable[Object], wanted: Demand) -> int | None:
+    """Memory for pods of the largest node that a pod with these wants could ever run on; None: no node tells of it."""
+    return max(
+        (
+            int(_allocatable(node, "memory"))
+            for node in nodes
+            if _says(node, "memory") and never(node, wanted, resource="cpu") is None
+        ),
+        default=None,
+    )
+
+
 def _unlabelled(resource: str, table: Table) -> Hardware | None:
     row = table.find(UNLABELLED_GPU)
     return row if row is not None and row.resource == resource else None

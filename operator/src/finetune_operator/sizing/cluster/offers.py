@@ -11,7 +11,7 @@ from pydantic import Field
 
 from finetune_api.schema import Schema
 from finetune_operator.sizing.cluster.demand import Demand, Object
-from finetune_operator.sizing.cluster.inventory import Excluded, Inventory, inventory
+from finetune_operator.sizing.cluster.inventory import Excluded, Inventory, host_bytes, inventory
 from finetune_operator.sizing.cluster.offer import Appears, Offer, Share, of_table
 from finetune_operator.sizing.cluster.queue import Flavor, Queue
 from finetune_operator.sizing.cluster.usage import Usage
@@ -36,6 +36,8 @@ class Available:
     offers: tuple[Offer, ...]
     unknown: tuple[UnknownAccelerator, ...] = ()
     excluded: tuple[Excluded, ...] = ()
+    host_bytes: int | None = None
+    """Memory of the largest node that could run the job on CPUs; None: it is not known."""
 
 
 def available(
@@ -57,10 +59,10 @@ def available(
     """
     for each in to_come:
         table.row(each.accelerator)
-    plain = inventory(nodes, used, wanted, table)
+    plain, largest = inventory(nodes, used, wanted, table), host_bytes(nodes, wanted)
     offers_of = partial(_offers, table=table, to_come=to_come, awaited=awaited or {})
     if queue is None:
-        return Available(tuple(offers_of(plain, None)), plain.unknown, plain.excluded)
+        return Available(tuple(offers_of(plain, None)), plain.unknown, plain.excluded, largest)
     offers: list[Offer] = []
     usable: set[str] = set()
     for resource in table.resources:
@@ -78,7 +80,7 @@ def available(
         if offer.hardware.name not in offered:
             offers.append(replace(offer, share=Share(queue.said, 0, 0, "none of its flavours is for such nodes")))
     excluded = tuple(each for each in plain.excluded if each.node not in usable)
-    return Available(tuple(offers), plain.unknown, excluded)
+    return Available(tuple(offers), plain.unknown, excluded, largest)
 
 
 def of_whole_table(table: Table) -> Available:
