@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,13 @@ def test_the_curve_is_cut_back(tmp_path: Path) -> None:
     curve.begin(0)
     assert curve.losses() == []
     assert curve.epochs() is None
+
+
+def test_the_curve_is_json_whatever_the_gradient(tmp_path: Path) -> None:
+    """That of a step which fp16's scaler skips is infinite, or no number."""
+    path = tmp_path / "metrics.jsonl"
+    curve = MetricsLog(path, writes=True)
+    for norm in (math.inf, math.nan, 0.5):
+        curve.append({"step": 1, "loss": 2.0, "gradNorm": norm})
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+    assert [line["gradNorm"] for line in lines] == [None, None, 0.5]

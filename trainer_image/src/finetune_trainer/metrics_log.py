@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,16 @@ class MetricsLog:
         temporary.replace(self._path)
 
     def append(self, line: dict[str, Any]) -> None:
-        """Add one line with at least a `step`, unless the log already has the same."""
+        """Add one line with at least a `step`, unless the log already has the same.
+
+        What is no finite number, as the gradient is of a step that fp16's scaler skips, is null: JSON has no word for it.
+        """
         if not self._writes:
             return
         if "evalLoss" in line and any("evalLoss" in old and old["step"] == line["step"] for old in self._lines()):
             return
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({name: _known(value) for name, value in line.items()}) + "\n")
 
     def sync(self) -> None:
         """Make what was appended survive a power cut, as the checkpoint does that is written next."""
@@ -68,3 +72,7 @@ class MetricsLog:
             except json.JSONDecodeError:
                 # the process was killed while it wrote this line, which is the last
                 return
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
