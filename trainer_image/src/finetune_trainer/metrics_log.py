@@ -34,7 +34,7 @@ class MetricsLog:
     def append(self, line: dict[str, Any]) -> None:
         """Add one line with at least a `step`, unless the log already has the same.
 
-        What is no finite number, as the gradient is of a step that fp16's scaler skips, is null: JSON has no word for it.
+        What is no finite number, such as the gradient of a step that fp16's scaler skips, is null: JSON has no word.
         """
         if not self._writes:
             return
