@@ -17,6 +17,7 @@ ASKED = (
     *("T4", "RTX-3060", "RTX-3090", "RTX-4090", "RTX-5090", "A5000", "A6000", "L4", "A10", "A10G", "A40", "L40S"),
     *("A100-40GB", "A100-40GB-PCIe", "A100-80GB", "A100-80GB-PCIe", "H100-PCIe", "H100", "H100-NVL", "H200", "B200"),
     *("A30", "L40", "RTX-6000-Ada", "RTX-PRO-6000", "H20", "B300", "A100-40GB-MIG-1g.5gb", "H200-MIG-1g.18gb"),
+    *("H100-PCIe-MIG-2g.20gb", "H100-NVL-MIG-3g.47gb-single"),
     *("MI300X", "A100-80GB-MIG-3g.40gb", "H100-80GB-MIG-1g.10gb-single", "nvidia-gpu", "cpu"),
 )
 
@@ -67,9 +68,10 @@ def test_only_the_t4_lacks_bf16() -> None:
     assert [row.name for row in GPUS if not row.bf16] == ["T4"]
 
 
-# Multiprocessors of the whole GPU and of its slices: NVIDIA's MIG user guide, supported profiles.
+# Multiprocessors of the whole GPU and of its slices: published output of `nvidia-smi mig -lgip`.
 MULTIPROCESSORS = {
     "A100": {"all": 108, "1g": 14, "2g": 28, "3g": 42, "4g": 56},
+    "H100-PCIe": {"all": 114, "1g": 14, "2g": 30, "3g": 46, "4g": 62},
     "H": {"all": 132, "1g": 16, "2g": 32, "3g": 60, "4g": 64},
 }
 EIGHTHS = {"1g": 1, "2g": 2, "3g": 4, "4g": 4}
@@ -80,11 +82,10 @@ def test_a_slice_is_its_share_of_the_gpu(row: Hardware) -> None:
     base, profile, strategy = re.fullmatch(r"(.+)-MIG-(\dg)\.\d+gb(-single)?", row.name).groups()  # type: ignore[union-attr]
     whole = builtin().row(base)
     slower = min((each.bandwidth_gbs or 0) for each in WHOLE if each.name.startswith(base))
-    units = MULTIPROCESSORS["A100" if base.startswith("A100") else "H"]
+    units = next(units for name, units in MULTIPROCESSORS.items() if base.startswith(name))
     share = max(int(profile[0]) / 7, EIGHTHS[profile] / 8)
     assert row.tflops == pytest.approx((whole.tflops or 0) * units[profile] / units["all"], rel=2e-3)
-    if not base.startswith("H"):  # the H200's other form has no slices here
-        assert row.bandwidth_gbs == pytest.approx(slower * EIGHTHS[profile] / 8, rel=2e-3)
+    assert row.bandwidth_gbs == pytest.approx(slower * EIGHTHS[profile] / 8, rel=2e-3)
     assert 0.9 < (row.memory_gib or 0) / ((whole.memory_gib or 0) * EIGHTHS[profile] / 8) < 1
     assert row.price is not None
     assert whole.price is not None

@@ -82,9 +82,9 @@ def test_kinds_of_a_node(allocatable: dict[str, str], labels: dict[str, str], ki
             f"is nvidia-tesla-v100; add a row with resource: {GPU}, label: {GKE} and products: [nvidia-tesla-v100]",
         ),
         (
-            {"nvidia.com/mig-1g.12gb": "7"},
+            {"nvidia.com/mig-1g.6gb": "7"},
             {},
-            "no row has this resource; add a row with resource: nvidia.com/mig-1g.12gb",
+            "no row has this resource; add a row with resource: nvidia.com/mig-1g.6gb",
         ),
         ({"amd.com/gpu": "8"}, {}, "it has no label amd.com/gpu.product-name; add a row with resource: amd.com/gpu"),
     ],
