@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
@@ -49,9 +50,11 @@ async def read(kubeconfig: Path | None) -> Access:
             await config.load_kube_config(config_file=str(kubeconfig), client_configuration=found, persist_config=False)
         else:
             config.load_incluster_config(client_configuration=found)
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "service account of this pod (or give --kubeconfig)"
         raise AccessError(f"{where}: {error}") from error
+    except (TypeError, AttributeError) as error:  # it takes for granted that the file holds a mapping
+        raise AccessError(f"kubeconfig {kubeconfig}: holds no configuration: {error}") from error
     token = await found.get_api_key_with_prefix("BearerToken")
     return Access(
         server=str(found.host).rstrip("/"),

@@ -63,7 +63,7 @@ def test_a_wrong_file(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours.write_text("- {name: T4, tflops: -1}\n")
     assert main(["hardware", "--hardware", "ours.yaml"]) == 78
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "ours.yaml:1: row T4: tflops: Input should be greater than 0\n")
+    assert (out, err) == ("", "error: ours.yaml:1: row T4: tflops: Input should be greater than 0\n")
 
 
 def test_it_loads_nothing_heavy() -> None:

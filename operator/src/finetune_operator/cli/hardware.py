@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         table = builtin() if args.hardware is None else read(args.hardware, today=today)
     except HardwareError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 78
     match args.output:
         case "json":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,7 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name in args[:1]:  # only the one that is asked for is imported: `run` needs no kopf, `operator` no torch
             import_module(module).add_arguments(subparser)
     parsed = parser.parse_args(args)
-    code: int = import_module(COMMANDS[parsed.command][0]).main(parsed)
+    try:
+        code: int = import_module(COMMANDS[parsed.command][0]).main(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # who reads, such as head, has seen enough; what is left must not fail again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return code
 
 

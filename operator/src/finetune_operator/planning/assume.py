@@ -23,8 +23,8 @@ def engine(text: str) -> Engine:
     names = [wire_name(name) for name in Engine.model_fields]
     given: dict[str, str] = {}
     for part in filter(None, (each.strip() for each in text.split(","))):
-        name, separator, value = part.partition("=")
-        if not separator:
+        name, separator, value = (each.strip() for each in part.partition("="))
+        if not (name and separator):
             raise AssumeError(f"--assume {part}: must be NAME=VALUE; there are {', '.join(names)}")
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
@@ -37,4 +37,5 @@ def engine(text: str) -> Engine:
         return Engine.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise AssumeError(f"--assume {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        cause = first["msg"].replace("Input should be", "must be")
+        raise AssumeError(f"--assume {'.'.join(map(str, first['loc']))}: {cause}") from None

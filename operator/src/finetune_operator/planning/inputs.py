@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from finetune_api.job import FineTuneJob
 from finetune_operator.children.source import File, SourceError, parse
+from finetune_operator.sizing.choice.shown import parameters
 from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.known import model_facts
+from finetune_operator.sizing.models.catalogue import lookup
 from finetune_operator.sizing.models.config_json import read
 from finetune_operator.sizing.speed import tokens_from_bytes
+
+
+class InputError(ValueError):
+    """What the user says, or has, of the data makes no sense; the text says what to do."""
+
 
 _ROWS_READ = 64 * 2**20
 """Bytes of a file whose lines are counted; a longer one's are told from these."""
@@ -30,12 +39,27 @@ def model(job: FineTuneJob, *, config: Path | None, folder: Path) -> ModelFacts:
     return model_facts(job.spec.model, config=None)
 
 
+def other_shape(job: FineTuneJob, found: ModelFacts) -> str | None:
+    """That the configuration which the user names is not that of the job's model, as far as the catalogue knows it."""
+    known = lookup(job.spec.model.source)
+    if known is None or known.parameters == found.architecture.parameters:
+        return None
+    read_as, expected = parameters(found.architecture.parameters), parameters(known.parameters)
+    return f"has {read_as} parameters, and {job.spec.model.source} has {expected}; the plan is for the former"
+
+
 def data(job: FineTuneJob, *, rows: int | None, tokens: int | None, folder: Path) -> DataFacts:
-    """The training rows: as the user says, else told from the size of a file:// source, else not known."""
+    """The training rows: as the user says, else told from the size of a file:// source, else not known.
+
+    Raises:
+        InputError: there are fewer tokens than rows, or the file is not there.
+    """
+    if rows is not None and tokens is not None and tokens < rows:
+        raise InputError(f"--tokens {tokens} is less than one for each of --rows {rows}; correct one of them")
     source = _source(job.spec.dataset.train.source)
     found = DataFacts()
     if isinstance(source, File):
-        found = _of_files(folder / source.path)
+        found = _of_files(folder / source.path, needed=rows is None and tokens is None)
     if tokens is not None:
         found = replace(found, tokens=tokens, estimated=False)
         if rows is None and found.rows is None:
@@ -73,7 +97,21 @@ def _source(uri: str) -> object:
         return None
 
 
-def _of_files(path: Path) -> DataFacts:
+def _of_files(path: Path, *, needed: bool) -> DataFacts:
+    try:
+        return _counted(path)
+    except OSError as error:
+        if not needed:
+            return DataFacts()
+        cause = f"{path} cannot be read: {error.strerror}"
+        raise InputError(
+            f"spec.dataset.train.source: {cause}; correct it, or say with --rows and --tokens how much there is"
+        ) from None
+
+
+def _counted(path: Path) -> DataFacts:
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
     text = [each for each in files if each.suffix in (".jsonl", ".json", ".csv") and each.is_file()]
     size = sum(each.stat().st_size for each in text)

@@ -47,5 +47,6 @@ def refuse_quantized(architecture: Architecture, method: Method, source: str) ->
     if stored is None or (method == "qlora" and stored == "bitsandbytes"):
         return
     raise ModelError(
-        f"{source} is stored quantised ({stored}), and {method} needs the full weights; name the unquantised model"
+        f"spec.model.source: {source} is stored quantised ({stored}), and {method} needs the full weights; "
+        "name the unquantised model"
     )
