@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pydantic import TypeAdapter
+
 from bench.points import Point
 from bench.shapes import architecture
 from finetune_api.schema import Method, Optimizer, Sharding
@@ -30,6 +32,7 @@ UNSEEN = {
     "largest seq that fits": (),
 }
 
+_SETUP = TypeAdapter(Setup)
 HOARDED = "github.com/modelscope/ms-swift"
 
 
@@ -79,7 +82,7 @@ def _setup(
         "sharding": _sharding(point),
         "engine": engine,
     }
-    return Setup(architecture=shape, **{**settings, **more})  # type: ignore[arg-type]
+    return _SETUP.validate_python({"architecture": shape, **settings, **more})
 
 
 def _method(point: Point) -> Method:

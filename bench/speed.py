@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from finetune_operator.sizing.architecture import Architecture, Linear
 from finetune_operator.sizing.hardware import Hardware, builtin
 from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed.step import StepTime, step
 from finetune_operator.sizing.speed.utilisation import utilisation
 
+_SETUP = TypeAdapter(Setup)
 POINTS = Path(__file__).with_name("speed_points.csv")
 
 
@@ -118,28 +121,31 @@ def _setup(row: Mapping[str, str]) -> Setup:
         given["target_modules"] = tuple(row["targets"].split())
     if row["dropout"]:
         given["dropout"] = float(row["dropout"])
-    return Setup(
-        architecture=_architecture(row),
-        method=row["method"],  # type: ignore[arg-type]
-        micro_batch_size=int(row["micro_bs"]),
-        sequence_length=int(row["seq"]),
-        gradient_checkpointing=row["grad_ckpt"] == "1",
-        optimizer=row["optimizer"],  # type: ignore[arg-type]
-        packed=row["packed"] == "1",
-        kernel=row["kernel"],  # type: ignore[arg-type]
-        accumulation=int(row["grad_accum"]),
-        accelerators=int(row["n_gpu"]),
-        sharding=row["sharding"],  # type: ignore[arg-type]
-        engine=Engine.model_validate(
-            {
-                "loss_kernel": row["loss_kernel"],
-                "adapter_precision": row["adapter_precision"] or "fp32",
-                "optimizer_precision": row["optimizer_precision"],
-                "compiled": row["compiled"] == "1",
-                "master_weights": row["method"] == "full" and row["optimizer_precision"] == "fp32",
-            }
-        ),
-        **given,
+    engine = Engine.model_validate(
+        {
+            "loss_kernel": row["loss_kernel"],
+            "adapter_precision": row["adapter_precision"] or "fp32",
+            "optimizer_precision": row["optimizer_precision"],
+            "compiled": row["compiled"] == "1",
+            "master_weights": row["method"] == "full" and row["optimizer_precision"] == "fp32",
+        }
+    )
+    return _SETUP.validate_python(
+        {
+            "architecture": _architecture(row),
+            "method": row["method"],
+            "micro_batch_size": int(row["micro_bs"]),
+            "sequence_length": int(row["seq"]),
+            "gradient_checkpointing": row["grad_ckpt"] == "1",
+            "optimizer": row["optimizer"],
+            "packed": row["packed"] == "1",
+            "kernel": row["kernel"],
+            "accumulation": int(row["grad_accum"]),
+            "accelerators": int(row["n_gpu"]),
+            "sharding": row["sharding"],
+            "engine": engine,
+            **given,
+        }
     )
 
 
