@@ -13,6 +13,8 @@ import yaml
 
 from finetune_api.status import Sizing
 from finetune_operator.cli.main import main
+from tests.finetune_operator.reconcile.cluster import Cluster
+from tests.finetune_operator.reconcile.objects import INSPECTION, new_job
 
 TOP = Path(__file__).parents[3]
 LLAMA_8B = {
@@ -111,6 +113,26 @@ def test_for_programs_it_is_what_status_would_hold(
         (sizing.estimated_seconds or 0) / 3600 * (sizing.price_usd_per_hour or 0) * sizing.count, rel=0.01
     )
     assert sizing.alternatives
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("kinds", [(("NVIDIA-L4", 2),), (("NVIDIA-A100-SXM4-80GB", 8), ("Tesla-T4", 4))])
+def test_it_is_what_the_operator_writes_into_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str, kinds: tuple[tuple[str, int], ...]
+) -> None:
+    """The same job on the same nodes, once by the operator and once by hand."""
+    path, there = job(tmp_path, method=method), nodes(tmp_path, *kinds)
+    read = {"model": json.dumps(LLAMA_8B), "rows": 10_000, "tokens": 5_000_000}
+    given = new_job() | {"status": {"inspection": {**INSPECTION, **read}}}
+    given["spec"] = yaml.safe_load(path.read_text())["spec"]
+    cluster = Cluster(given, nodes=tuple(yaml.safe_load(there.read_text())["items"]))
+    cluster.reconcile()
+    assert cluster.job is not None
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_8B))
+    options = ["--nodes", str(there), "--model-config", str(tmp_path), *DATA]
+    code, out, _ = plan(capsys, path, *options, "-o", "json")
+    sizing = cluster.job["status"].get("sizing")
+    assert (code, json.loads(out) if out else None) == (0 if sizing else 3, sizing)
 
 
 def test_without_data_neither_time_nor_cost_is_made_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
