@@ -10,7 +10,8 @@ from docs import speed as tables
 from finetune_operator.planning.inputs import TOKENS_PER_ROW
 from finetune_operator.sizing.hardware import builtin
 from finetune_operator.sizing.host import checkpoint_bytes
-from finetune_operator.sizing.setup import Setup
+from finetune_operator.sizing.models.catalogue import lookup
+from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import communication, cost, run, step, tokens, traffic, utilisation
 
 from .shapes import LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B, LORA
@@ -82,6 +83,18 @@ def test_what_it_says_in_words() -> None:
     assert "half of that under a mask" in PAGE
     assert traffic.CACHED == 0.25
     assert "a quarter of them still lies in the cache" in PAGE
+
+
+@pytest.mark.parametrize(("sequences", "times"), [(1, "1.4"), (4, "2.9")])
+def test_mixtures_are_predicted_too_fast(sequences: int, times: str) -> None:
+    model = lookup("hf://Qwen/Qwen3-30B-A3B")
+    assert model is not None
+    setup = Setup(model, "full", sequences, 4096, True, accelerators=8, sharding="fsdp", kernel="flash")
+    eager = replace(setup, engine=Engine(loss_kernel="eager", optimizer_precision="bf16"))
+    found = step.step(eager, builtin().row("H100-80GB"), accumulation=1)
+    assert found is not None
+    assert f"{sequences * 4096 / found.seconds / 3075:.1f}" == times
+    assert f" {times} times" in PAGE
 
 
 def test_the_guides_hours_and_dollars() -> None:
