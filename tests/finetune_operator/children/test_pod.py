@@ -122,6 +122,19 @@ def test_the_kind_of_gpu_is_demanded_in_every_alternative() -> None:
     assert required(pod(SHORTEST)) == []
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "keys"),
+    [
+        ("cpu", []),
+        ("L4", ["nvidia.com/gpu"]),
+        ("A100-40GB-MIG-2g.10gb", ["nvidia.com/mig-2g.10gb", "nvidia.com/gpu"]),
+        ("MI300X", ["amd.com/gpu"]),
+    ],
+)
+def test_taints_of_nodes_with_accelerators_are_tolerated(accelerator: str, keys: list[str]) -> None:
+    assert [each["key"] for each in pod(SHORTEST, accelerator=accelerator).get("tolerations", [])] == keys
+
+
 def test_nodes_that_may_be_taken_away_are_asked_for_or_avoided() -> None:
     allowed = pod({"resources": {"spot": True}}, accelerator="L4")
     assert {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"} in (

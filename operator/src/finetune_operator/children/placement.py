@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune_api.spec.pod import PodTemplate
+from finetune_operator.sizing.cluster.demand import for_resource
 from finetune_operator.sizing.cluster.spot import requirements, tolerations
 from finetune_operator.sizing.hardware import SHARING_LABELS, Hardware
 
@@ -68,6 +69,4 @@ def _tolerations(template: PodTemplate, hardware: Hardware) -> list[dict[str, An
     given = [toleration.to_json() for toleration in template.tolerations or []]
     if hardware.resource is None:
         return given
-    # GPU nodes are often tainted with the resource's name, so that only what asks for the resource goes there.
-    own = {"key": hardware.resource, "operator": "Exists", "effect": "NoSchedule"}
-    return given if own in given else [*given, own]
+    return [*given, *(own for own in for_resource(hardware.resource) if own not in given)]

@@ -27,6 +27,13 @@ from tests.finetune_operator.sizing.cluster.objects import (
 
 TAINT = {"key": "dedicated", "value": "team-b", "effect": "NoSchedule"}
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+
+
+def tainted(found: Object) -> Object:
+    """The node, for those alone who ask for GPUs."""
+    return {**found, "spec": {**found["spec"], "taints": [GPU_TAINT]}}
+
+
 SLICED = node(
     product="NVIDIA-A100-SXM4-40GB",
     gpus=7,
@@ -92,6 +99,8 @@ def counts(found: Available) -> dict[str, list[tuple[int, int]]]:
         ),
         # slices of a GPU: in MIG's mixed strategy beside whole ones, in its single one under their name
         ([SLICED], {}, {"A100-40GB": [(7, 4)], "A100-40GB-MIG-2g.10gb": [(3, 3)]}),
+        # whose node is tainted as one of whole GPUs is
+        ([tainted(SLICED)], {}, {"A100-40GB": [(7, 4)], "A100-40GB-MIG-2g.10gb": [(3, 3)]}),
         ([node(product="NVIDIA-A100-SXM4-40GB-MIG-2g.10gb")], {}, {"A100-40GB-MIG-2g.10gb-single": [(8, 5)]}),
         ([node(product=None)], {}, {"nvidia-gpu": [(8, 5)]}),
         ([node(product="NVIDIA-Z9000")], {}, {"nvidia-gpu": [(8, 5)]}),

@@ -72,7 +72,7 @@ def _terms(given: Sequence[NodeTerm] | None, spot: bool | None) -> tuple[NodeTer
 def never(node: Object, wanted: Demand, *, resource: str) -> str | None:
     """Why the pod can never run on the node; None: it could.
 
-    `resource`: the accelerator's. The operator tolerates a taint of its name, as `children.placement` has it.
+    `resource`: the accelerator's. The operator tolerates the taints of `for_resource`, as `children.placement` has it.
     """
     metadata = node.get("metadata", {})
     labels = metadata.get("labels") or {}
@@ -109,14 +109,21 @@ def repels(taint: Object) -> bool:
     return taint.get("effect") in _REPELLING
 
 
+def for_resource(resource: str) -> list[dict[str, Any]]:
+    """What lets a pod onto nodes that are kept for those who ask for the resource: they are tainted with its name, or,
+    where it is a MIG device, mostly with that of whole GPUs.
+    """
+    names = dict.fromkeys((resource, f"{resource.partition('/')[0]}/gpu"))
+    return [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in names]
+
+
 def _untolerated(node: Object, wanted: Demand, resource: str) -> list[Object]:
     spec = node.get("spec") or {}
-    own = {"key": resource, "operator": "Exists", "effect": "NoSchedule"}
     cordon = [_CORDON] if spec.get("unschedulable") else []
     return [
         taint
         for taint in [*(spec.get("taints") or ()), *cordon]
-        if repels(taint) and not tolerated(taint, (*wanted.tolerations, own))
+        if repels(taint) and not tolerated(taint, (*wanted.tolerations, *for_resource(resource)))
     ]
 
 
