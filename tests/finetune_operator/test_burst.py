@@ -39,6 +39,7 @@ class World:
     store: Store = field(default_factory=Store)
     others: Usage = field(default_factory=dict)
     answers: bool = True
+    expected: int = 0
     decided: int = 0
     answered: int = 0
     version: int = 0
