@@ -41,6 +41,11 @@ def quantised(kind: Any) -> Setup:
         (quantised("int8"), MATRICES + 2 * OUTER),
         (setup("full", accelerators=8, sharding="ddp"), 2 * PARAMETERS),
         (setup("full", accelerators=8, sharding="fsdp"), 2 * PARAMETERS / 8),
+        # two processes that train 91M parameters: 1.4 MB of scales are left whole, measured
+        (
+            setup("qlora", accelerators=8, sharding="fsdp"),
+            (MATRICES / 2 + 2 * OUTER) / 8 + MATRICES * (1 / 64 + 1 / 4096),
+        ),
     ],
 )
 def test_weights(given: Setup, expected: float) -> None:

@@ -80,7 +80,7 @@ def predict(setup: Setup) -> Prediction:
     peak = max(_moments(setup), key=lambda moment: moment.total)
     adapters = trained.bytes_of(setup, trained.adapter_parameters(setup) + trained.saved_parameters(setup))
     terms = {
-        "weights": sharding.share(setup, weights.weights(setup)),
+        "weights": sharding.base(setup),
         "adapters": sharding.share(setup, adapters),
         "gradients": peak.gradients,
         "optimizer": sharding.share(setup, optimizer.states(setup)),
@@ -159,7 +159,7 @@ def _gradients(setup: Setup) -> _Gradients:
 def _moments(setup: Setup) -> Iterator[_Moment]:
     """All that can be the peak: loading, then in the order of a step."""
     if setup.method == "qlora" and setup.sharding == "fsdp" and setup.engine.quantized_loading == "whole":
-        yield _Moment("loading", buffers=weights.weights(setup) - sharding.share(setup, weights.weights(setup)))
+        yield _Moment("loading", buffers=weights.weights(setup) - sharding.base(setup))
     kept, gradients = _kept(setup), _gradients(setup)
     gathered, reduced = sharding.gathered(setup), sharding.reduced(setup)
     buckets = sharding.buckets(setup)

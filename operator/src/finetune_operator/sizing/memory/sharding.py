@@ -14,6 +14,12 @@ def share(setup: Setup, amount: int) -> int:
     return -(-amount // setup.accelerators) if setup.sharding == "fsdp" else amount
 
 
+def base(setup: Setup) -> int:
+    """Bytes of the base model that each accelerator keeps: under fsdp a part, but the scales of all of it."""
+    whole = weights.scales(setup)
+    return share(setup, weights.weights(setup) - whole) + whole
+
+
 def gathered(setup: Setup) -> int:
     """Bytes of whole layers, and of embedding and head, which FSDP2's root keeps whole from forward to backward."""
     if setup.sharding != "fsdp" or setup.accelerators == 1:

@@ -44,6 +44,17 @@ def weights(setup: Setup) -> int:
     return round(matrices + rest * precision.weight(setup))
 
 
+def scales(setup: Setup) -> int:
+    """Bytes of NF4's scales, which are in `weights` too.
+
+    FSDP2 cuts parameters, and bitsandbytes keeps the scales beside them (Linear4bit.quant_state).
+    """
+    if not setup.engine.quantization.startswith("nf4"):
+        return 0
+    each = BYTES[setup.engine.quantization] - 0.5
+    return round(each * sum(linear.weights for linear in setup.architecture.linears if quantised(setup, linear)))
+
+
 def layer(setup: Setup) -> int:
     """Bytes of the heaviest layer, as it is stored."""
     return round(sum(matrix_bytes(setup, each, each.matrix * each.copies) for each in setup.architecture.linears))
