@@ -10,11 +10,11 @@ import pytest
 from finetune_api.spec.pod import PodTemplate
 from finetune_operator.sizing.cluster.demand import demand
 from finetune_operator.sizing.cluster.offer import Availability
-from finetune_operator.sizing.cluster.offers import Available, NodesToCome, available, of_whole_table
+from finetune_operator.sizing.cluster.offers import Available, NodesToCome, available, is_slice, of_whole_table
 from finetune_operator.sizing.cluster.queue import Kueue, queue
 from finetune_operator.sizing.cluster.quota import quota as of_quota
 from finetune_operator.sizing.cluster.usage import requested
-from finetune_operator.sizing.hardware import builtin
+from finetune_operator.sizing.hardware import PARTITION_LABEL, Hardware, builtin
 from tests.finetune_operator.sizing.cluster.objects import (
     Object,
     cluster_queue,
@@ -259,6 +259,20 @@ def test_nodes_that_are_there_count_among_those_to_come() -> None:
 def test_nodes_to_come_of_no_known_kind() -> None:
     with pytest.raises(LookupError, match="no H9000"):
         here([], to_come=[NodesToCome(accelerator="H9000", count=8, nodes=2)])
+
+
+@pytest.mark.parametrize(
+    ("row", "slice_of_one"),
+    [
+        ({"resource": "nvidia.com/gpu", "products": ["NVIDIA-A30"]}, False),
+        ({"resource": "nvidia.com/mig-1g.6gb", "products": ["NVIDIA-A30-MIG-1g.6gb"]}, True),
+        ({"resource": "nvidia.com/gpu", "products": ["NVIDIA-A30-MIG-1g.6gb"]}, True),  # strategy single
+        ({"resource": "nvidia.com/gpu", "label": PARTITION_LABEL, "products": ["1g.5gb"]}, True),  # GKE
+    ],
+)
+def test_slices_are_told_from_whole_gpus(row: dict[str, object], slice_of_one: bool) -> None:
+    measured = {"name": "ours", "memoryGiB": 5, "bf16": True, "tflops": 40, "bandwidthGBs": 200}
+    assert is_slice(Hardware.model_validate(row | measured)) == slice_of_one
 
 
 def test_the_whole_table() -> None:

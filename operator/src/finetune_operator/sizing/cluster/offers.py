@@ -15,7 +15,7 @@ from finetune_operator.sizing.cluster.inventory import Excluded, Inventory, host
 from finetune_operator.sizing.cluster.offer import Appears, Offer, Share, of_table
 from finetune_operator.sizing.cluster.queue import Flavor, Queue
 from finetune_operator.sizing.cluster.usage import Usage
-from finetune_operator.sizing.hardware import Hardware, Table, UnknownAccelerator
+from finetune_operator.sizing.hardware import PARTITION_LABEL, Hardware, Table, UnknownAccelerator
 
 
 class NodesToCome(Schema):
@@ -98,7 +98,8 @@ def is_slice(row: Hardware) -> bool:
     """Whether it is a MIG device: a part of a GPU that its owner has cut. A process can use only one of them (NVIDIA's
     MIG user guide, on CUDA device enumeration), whatever a node has.
     """
-    return "/mig-" in (row.resource or "") or any("-MIG-" in product for product in row.products)
+    named = "/mig-" in (row.resource or "") or any("-MIG-" in product for product in row.products)
+    return named or row.label == PARTITION_LABEL
 
 
 def _offers(

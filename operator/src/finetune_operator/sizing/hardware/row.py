@@ -13,7 +13,9 @@ from finetune_api.schema import Schema, wire_name
 
 PRODUCT_LABEL = "nvidia.com/gpu.product"
 """GPU feature discovery names the product of a node's GPUs in it."""
-SHARING_LABELS = ("cloud.google.com/gke-gpu-partition-size", "cloud.google.com/gke-gpu-sharing-strategy")
+PARTITION_LABEL = "cloud.google.com/gke-gpu-partition-size"
+"""GKE names the MIG profile in it of which all slices of a node's GPUs are."""
+SHARING_LABELS = (PARTITION_LABEL, "cloud.google.com/gke-gpu-sharing-strategy")
 """Of GKE's nodes whose GPUs it has sliced, or shares in time: what its other label says of a whole one is not so."""
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 """Every cloud writes it on every node, so a value that no row has says nothing of accelerators."""
