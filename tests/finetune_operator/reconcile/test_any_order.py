@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from finetune_api.contract import Outcome
 from finetune_api.names import ACCELERATOR_LABEL
-from tests.finetune_operator.reconcile.cluster import TERMINAL, Cluster, has_writes, trains
+from tests.finetune_operator.reconcile.cluster import Cluster, has_writes
+from tests.finetune_operator.reconcile.kubernetes import TERMINAL, trains
 from tests.finetune_operator.reconcile.objects import gpu_node, new_job
 
 PASSING = (Outcome.TRANSIENT, Outcome.INTERNAL, Outcome.STALLED, Outcome.OUT_OF_GPU_MEMORY, Outcome.INTERRUPTED)

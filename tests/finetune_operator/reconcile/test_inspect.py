@@ -10,7 +10,8 @@ import pytest
 from finetune_api.contract import Outcome
 from finetune_operator.reconcile.inspect import MEMORY
 from finetune_operator.settings import LimitSettings
-from tests.finetune_operator.reconcile.cluster import Cluster, has_writes, trains
+from tests.finetune_operator.reconcile.cluster import Cluster, has_writes
+from tests.finetune_operator.reconcile.kubernetes import trains
 from tests.finetune_operator.reconcile.objects import INSPECTION, finetune_job, gpu_node, new_job
 
 START_DEADLINE = LimitSettings().start_deadline_seconds

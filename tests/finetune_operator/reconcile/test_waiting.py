@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from finetune_operator.settings import LimitSettings, Settings
-from tests.finetune_operator.reconcile.cluster import Cluster, Thing, has_writes
+from tests.finetune_operator.reconcile.cluster import Cluster, has_writes
+from tests.finetune_operator.reconcile.kubernetes import Thing
 from tests.finetune_operator.reconcile.objects import finetune_job, gpu_node
 from tests.finetune_operator.reconcile.test_life import started
 
