@@ -18,10 +18,8 @@ from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import builtin
 from finetune_operator.sizing.job import size
 from finetune_operator.sizing.known import model_facts
-from tests.finetune_operator.sizing.cluster.objects import Object, node
+from tests.finetune_operator.sizing.cluster.objects import GPU_TAINT, TAINT, Object, node
 
-TAINT = {"key": "dedicated", "value": "team-b", "effect": "NoSchedule"}
-GPUS = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 CPUS = "there is no accelerator, so it runs on CPUs; resources.accelerator names a kind to wait for"
 WAITS = r"it needs \d\d GiB of host memory, and the largest node has 62.0 GiB; the job waits until one has as much"
 
@@ -37,7 +35,7 @@ def plain(memory: str, **more: Any) -> Object:
         ([], None),
         ([plain("62Gi"), plain("30Gi")], 62),
         ([plain("62Gi", taints=[TAINT]), plain("30Gi")], 30),
-        ([plain("62Gi", taints=[GPUS]), plain("30Gi")], 30),  # the pod of a CPU run does not tolerate it
+        ([plain("62Gi", taints=[GPU_TAINT]), plain("30Gi")], 30),  # the pod of a CPU run does not tolerate it
         ([plain("62Gi", cordoned=True), plain("30Gi")], 62),  # it will be open again
         ([{"metadata": {"name": "a"}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}}], None),
     ],

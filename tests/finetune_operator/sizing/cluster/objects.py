@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 Object = dict[str, Any]
+TAINT = {"key": "dedicated", "value": "team-b", "effect": "NoSchedule"}
+GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 
 def node(

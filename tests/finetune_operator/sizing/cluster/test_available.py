@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from finetune_api.spec.pod import PodTemplate
 from finetune_operator.sizing.cluster.demand import demand
 from finetune_operator.sizing.cluster.offer import Availability
-from finetune_operator.sizing.cluster.offers import Available, NodesToCome, available, is_slice, of_whole_table
-from finetune_operator.sizing.cluster.queue import Kueue, queue
-from finetune_operator.sizing.cluster.quota import quota as of_quota
-from finetune_operator.sizing.cluster.usage import requested
+from finetune_operator.sizing.cluster.offers import NodesToCome, available, is_slice, of_whole_table
 from finetune_operator.sizing.hardware import PARTITION_LABEL, Hardware, builtin
-from tests.finetune_operator.sizing.cluster.objects import (
-    Object,
-    cluster_queue,
-    flavor,
-    gpu_pod,
-    local_queue,
-    node,
-    quota,
-)
-
-TAINT = {"key": "dedicated", "value": "team-b", "effect": "NoSchedule"}
-GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+from tests.finetune_operator.sizing.cluster.objects import GPU_TAINT, TAINT, Object, gpu_pod, node
+from tests.finetune_operator.sizing.cluster.there import counts, here
 
 
 def tainted(found: Object) -> Object:
@@ -41,36 +26,6 @@ SLICED = node(
     allocatable={"nvidia.com/mig-2g.10gb": "3"},
 )
 FREE, APPEARS, TAKEN, NEVER = Availability
-
-
-def here(
-    nodes: list[Object],
-    pods: list[Object] | None = None,
-    template: Object | None = None,
-    *,
-    asks: dict[str, int] | None = None,
-    to_come: list[NodesToCome] | None = None,
-    awaited: dict[str, list[int]] | None = None,
-    kueue: Kueue | None = None,
-) -> Available:
-    """What is there for a job of this podTemplate, in queue team-a where there are queues."""
-    wanted = demand(
-        PodTemplate.model_validate(template or {}),
-        requests={resource: Decimal(number) for resource, number in (asks or {}).items()},
-    )
-    table = builtin()
-    held = queue("team-a", kueue=kueue, wanted=wanted, resources=table.resources) if kueue is not None else None
-    used = requested(pods or [])
-    return available(nodes, used, wanted, table, to_come=to_come or [], awaited=awaited, queue=held)
-
-
-def counts(found: Available) -> dict[str, list[tuple[int, int]]]:
-    """Total and free of each node, by kind."""
-    return {
-        offer.hardware.name: [(place.total, place.free) for place in offer.places]
-        for offer in found.offers
-        if offer.places
-    }
 
 
 @pytest.mark.parametrize(
@@ -281,157 +236,3 @@ def test_the_whole_table() -> None:
     assert "nvidia-gpu" not in offers
     assert offers["A100-80GB"].availability(8, 4) == APPEARS
     assert offers["A100-80GB"].availability(16) == NEVER
-
-
-KUEUE = Kueue([local_queue()], [cluster_queue()], [flavor("l4", {"nvidia.com/gpu.product": "NVIDIA-L4"})])
-
-
-@pytest.mark.parametrize(
-    ("queues", "ceiling", "free"),
-    [
-        ([cluster_queue()], 4, 4),
-        ([cluster_queue(used={"l4": {"nvidia.com/gpu": 3}})], 4, 1),
-        # beyond its own only in a cohort
-        ([cluster_queue(), cluster_queue("other")], 4, 4),
-        ([cluster_queue(cohortName="all"), cluster_queue("other", cohortName="all")], 8, 8),
-        ([cluster_queue(cohort="all"), cluster_queue("other", cohort="all")], 8, 8),  # v1beta1
-        ([cluster_queue(cohort="all"), cluster_queue("other", cohort="else")], 4, 4),
-        (
-            [
-                cluster_queue(used={"l4": {"nvidia.com/gpu": 1}}, cohortName="all"),
-                cluster_queue("other", used={"l4": {"nvidia.com/gpu": 3}}, cohortName="all"),
-            ],
-            8,
-            4,
-        ),
-        (
-            [
-                cluster_queue("research", {"l4": {"nvidia.com/gpu": quota(4, borrowing=2)}}, cohortName="all"),
-                cluster_queue("other", cohortName="all"),
-            ],
-            6,
-            6,
-        ),
-        (
-            [
-                cluster_queue(cohortName="all"),
-                cluster_queue("other", {"l4": {"nvidia.com/gpu": quota(4, lending=1)}}, cohortName="all"),
-            ],
-            5,
-            5,
-        ),
-        # the other has borrowed two of ours
-        (
-            [
-                cluster_queue(cohortName="all"),
-                cluster_queue("other", used={"l4": {"nvidia.com/gpu": 6}}, cohortName="all"),
-            ],
-            8,
-            2,
-        ),
-        # ... which it cannot where we lend nothing
-        (
-            [
-                cluster_queue("research", {"l4": {"nvidia.com/gpu": quota(4, lending=0)}}, cohortName="all"),
-                cluster_queue("other", used={"l4": {"nvidia.com/gpu": 4}}, cohortName="all"),
-            ],
-            8,
-            4,
-        ),
-        ([cluster_queue(cohortName="all"), cluster_queue("other", cohortName="all", stopPolicy="Hold")], 4, 4),
-        ([cluster_queue("research", {"t4": {"nvidia.com/gpu": quota(4)}})], 0, 0),
-    ],
-)
-def test_quota(queues: list[Object], ceiling: int, free: int) -> None:
-    found = here([node()], kueue=Kueue(KUEUE.local_queues, queues, KUEUE.flavors))
-    (share,) = [offer.share for offer in found.offers]
-    assert share is not None
-    assert (share.ceiling, share.free) == (ceiling, free)
-
-
-def test_quota_of_a_cohort_object() -> None:
-    cohort = {"metadata": {"name": "all"}, "spec": cluster_queue()["spec"]}
-    kueue = Kueue(KUEUE.local_queues, [cluster_queue(cohortName="all")], KUEUE.flavors, [cohort])
-    (offer,) = here([node()], kueue=kueue).offers
-    assert offer.availability(8) == FREE
-
-
-def test_more_than_a_queue_can_ever_give_is_said_with_the_numbers() -> None:
-    (offer,) = here([node()], kueue=KUEUE).offers
-    assert offer.availability(4) == FREE
-    assert offer.availability(8) == NEVER
-    assert offer.why_not(8) == (
-        "queue team-a (ClusterQueue research) can never give more than 4 (flavour l4, nominal quota 4)"
-    )
-
-
-def test_quota_in_use_is_waited_for() -> None:
-    queues = [cluster_queue(used={"l4": {"nvidia.com/gpu": 3}})]
-    (offer,) = here([node()], kueue=Kueue(KUEUE.local_queues, queues, KUEUE.flavors)).offers
-    assert offer.availability(2) == TAKEN
-    assert offer.why_not(2) == ("queue team-a (ClusterQueue research) has 1 of 4 left (flavour l4, nominal quota 4)")
-
-
-def test_a_flavour_says_where_and_lets_in() -> None:
-    """A flavour of spot nodes: its labels choose them, its tolerations open them."""
-    nodes = [node("spot-1", labels={"spot": "true"}, taints=[TAINT]), node("gpu-1", gpus=2)]
-    queues = [cluster_queue("research", {"spot": {"nvidia.com/gpu": quota(16)}, "l4": {"nvidia.com/gpu": quota(1)}})]
-    flavors = [
-        flavor("spot", {"spot": "true"}, nodeTaints=[TAINT], tolerations=[{"key": "dedicated", "operator": "Exists"}]),
-        flavor("l4"),
-    ]
-    found = here(nodes, kueue=Kueue(KUEUE.local_queues, queues, flavors))
-    assert [[place.node for place in offer.places] for offer in found.offers] == [["spot-1"], ["gpu-1"]]
-    assert [offer.availability(2) for offer in found.offers] == [FREE, NEVER]
-    assert not found.excluded
-
-
-@pytest.mark.parametrize(
-    ("kueue", "says"),
-    [
-        (Kueue(), "queue team-a: there is no such LocalQueue in the job's namespace"),
-        (Kueue([local_queue()]), "queue team-a (ClusterQueue research): there is no such ClusterQueue"),
-        (
-            Kueue([local_queue()], [cluster_queue(stopPolicy="HoldAndDrain")], KUEUE.flavors),
-            "queue team-a (ClusterQueue research): it admits nothing: stopPolicy is HoldAndDrain",
-        ),
-        (
-            Kueue([local_queue(stopPolicy="Hold")], [cluster_queue()], KUEUE.flavors),
-            "queue team-a (ClusterQueue research): it admits nothing: stopPolicy is Hold",
-        ),
-    ],
-)
-def test_a_queue_that_is_not_there_is_waited_for(kueue: Kueue, says: str) -> None:
-    (offer,) = here([node()], kueue=kueue).offers
-    assert offer.availability(1) == TAKEN
-    assert offer.why_not(1) == says
-
-
-@pytest.mark.parametrize(
-    ("flavors", "asks", "says"),
-    [
-        (KUEUE.flavors[:0], {}, "no flavour of it has nvidia.com/gpu for such a pod"),
-        ([flavor("l4", nodeTaints=[TAINT])], {}, "no flavour of it has nvidia.com/gpu for such a pod"),
-        ([flavor("l4", {"zone": "a"})], {}, "none of its flavours is for such nodes"),
-        (KUEUE.flavors, {"cpu": 8}, "its cpu can never be more than 4, and 8 is asked for"),
-    ],
-)
-def test_a_queue_that_can_never_give(flavors: list[Object], asks: dict[str, int], says: str) -> None:
-    queues = [cluster_queue("research", {"l4": {"nvidia.com/gpu": quota(4), "cpu": quota(4)}})]
-    (offer,) = here([node()], asks=asks, kueue=Kueue(KUEUE.local_queues, queues, flavors)).offers
-    assert offer.availability(1) == NEVER
-    assert says in offer.why_not(1)
-
-
-def test_nodes_to_come_come_in_the_flavour_of_their_kind() -> None:
-    kinds = {"t4": "nvidia-tesla-t4", "l4": "nvidia-l4"}
-    flavors = [flavor(name, {"cloud.google.com/gke-accelerator": value}) for name, value in kinds.items()]
-    queues = [cluster_queue("research", {name: {"nvidia.com/gpu": quota(16)} for name in kinds})]
-    come = [NodesToCome(accelerator="L4", count=8, nodes=2)]
-    (offer,) = here([], to_come=come, kueue=Kueue(KUEUE.local_queues, queues, flavors)).offers
-    assert offer.share is not None
-    assert "flavour l4" in offer.share.said
-
-
-def test_a_resource_that_is_not_there_has_no_quota() -> None:
-    assert of_quota(cluster_queue(), [], flavor="l4", resource="amd.com/gpu").ceiling == 0
