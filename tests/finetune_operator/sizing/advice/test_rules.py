@@ -240,8 +240,8 @@ def test_checkpoints_that_take_long_name_a_longer_interval() -> None:
         return replace(asked, estimate=found)
 
     assert codes(of()) == ["CheckpointsTakeLong"]
-    assert "checkpoint.intervalSeconds 1500" in message(of(), "CheckpointsTakeLong")
-    assert codes(of(checkpoint={"intervalSeconds": 1500})) == []
+    assert "checkpoint.intervalSeconds 3000" in message(of(), "CheckpointsTakeLong")
+    assert codes(of(checkpoint={"intervalSeconds": 3000})) == []
 
 
 @pytest.mark.parametrize(

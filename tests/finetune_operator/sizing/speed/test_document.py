@@ -65,6 +65,7 @@ def share_of_memory(kind: str) -> float:
         f"{communication.REACHED['pcie']:.0%} of PCIe's. Between nodes {communication.BETWEEN_NODES_GBS} GB/s",
         f"each layer under fsdp takes {1000 * communication.SHARDED_LAYER:.0f} ms a pass",
         f"starts in {run.START:.0f} s, reads the model and writes checkpoints and results at {run.VOLUME_GBS} GB/s, "
+        "reads these again for their digests at as much, before it goes on, "
         f"tokenises {run.TOKENISING:,} tokens a second",
         f"holds {len(bench.points()) + len(bench.points(used=False))} published speeds",
         f"{len(bench.points())} are used",
@@ -98,18 +99,18 @@ def test_mixtures_are_predicted_too_fast(sequences: int, times: str) -> None:
 
 
 def test_the_guides_hours_and_dollars() -> None:
-    """Within a factor of two with 1,500 tokens a row; about a third with 500."""
+    """Within a factor of two with 1,500 tokens a row; a third to a half with 500."""
     for guided in tables.GUIDED:
         for published, ours in (
             (guided.hours, lambda tokens, of=guided: of.expected(tokens).seconds / 3600),
             (guided.dollars, lambda tokens, of=guided: of.cost(tokens)),
         ):
             assert 0.5 <= ours(1500) / published <= 2
-            assert 2.5 <= published / ours(500) <= 3.5
+            assert 1.9 <= published / ours(500) <= 3.3
 
 
 def test_checkpoints_share_of_the_guides_full_runs() -> None:
     lora, thirteen, seventy = (guided.expected(1500) for guided in tables.GUIDED[1:])
     assert lora.parts["checkpoints"] < 0.01 * lora.seconds
-    assert thirteen.parts["checkpoints"] / thirteen.seconds == pytest.approx(1 / 3, abs=0.05)
-    assert seventy.parts["checkpoints"] / seventy.seconds > 2 / 3
+    assert thirteen.parts["checkpoints"] / thirteen.seconds == pytest.approx(0.48, abs=0.03)
+    assert seventy.parts["checkpoints"] / seventy.seconds == pytest.approx(4 / 5, abs=0.03)

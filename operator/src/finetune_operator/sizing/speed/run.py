@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from finetune_operator.sizing import defaults
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
-from finetune_operator.sizing.host import checkpoint_bytes, model_bytes
+from finetune_operator.sizing.host import DIGEST, checkpoint_bytes, model_bytes
 from finetune_operator.sizing.memory import trained
 from finetune_operator.sizing.setup import Setup
 from finetune_operator.sizing.speed import flops
@@ -88,7 +88,7 @@ def estimate(
     evaluations = math.ceil(done - 1e-9) + 1
     passes = _validation_tokens(data) / _tokens_per_pass(setup, cut, mean_tokens(data))
     trained = round(tokens * min(done, epochs))
-    checkpoint = checkpoint_bytes(setup) / _volume()
+    checkpoint = _kept(checkpoint_bytes(setup))
     parts = {
         "start": START,
         "load": model_bytes(setup.architecture) / _volume(),
@@ -96,8 +96,7 @@ def estimate(
         "training": training,
         "evaluation": evaluations * math.ceil(passes) * ahead,
         "checkpoints": (1 + training // checkpoint_seconds) * checkpoint,
-        # written, and read again for its digests
-        "export": 2 * _output_bytes(setup) / _volume(),
+        "export": _kept(_output_bytes(setup)),
     }
     return Estimate(
         parts=parts,
@@ -130,6 +129,11 @@ def _validation_tokens(data: DataFacts) -> float:
 
 def _output_bytes(setup: Setup) -> float:
     return 2.0 * setup.architecture.parameters if setup.method == "full" else 4.0 * trained.parameters(setup)
+
+
+def _kept(size: float) -> float:
+    """Of checkpoints and results: written, and read again for their digests before anything goes on."""
+    return size / _volume() + size / DIGEST
 
 
 def _volume() -> float:
