@@ -96,6 +96,29 @@ def test_what_the_readme_shows(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert capsys.readouterr().out.startswith(shown), "run the command and show what it prints now"
 
 
+@pytest.mark.parametrize("columns", [20, 80, 300])
+def test_the_page_is_broken_where_the_terminal_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = plan(capsys, job(tmp_path, method="full"), *DATA)
+    sentences = out[out.index("advice:") :]
+    # narrower than 60, words fall apart; wider than 100, nobody finds the next line
+    assert 50 < max(map(len, sentences.splitlines())) <= min(max(columns, 60), 100)
+    assert "advice: no rows are held out, so nothing will tell learning from learning by heart" in " ".join(out.split())
+
+
+def test_figures_stand_below_their_heads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slices = ("NVIDIA-A100-SXM4-80GB-MIG-3g.40gb", 2), ("NVIDIA-L4", 1), ("NVIDIA-A100-SXM4-80GB", 1)
+    _, out, _ = plan(capsys, job(tmp_path), "--nodes", str(nodes(tmp_path, *slices)), *DATA)
+    lines = out.splitlines()
+    end = next(line for line in lines if line.startswith("  memory of each")).index("GiB") + 3
+    weights = next(line for line in lines if line.startswith("  weights"))
+    assert len(weights) == end
+    first = lines.index("  not chosen") + 1
+    assert len({line.index(" GiB") for line in lines[first : first + 2]}) == 1
+
+
 @pytest.mark.parametrize("output", ["json", "yaml"])
 def test_for_programs_it_is_what_status_would_hold(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str

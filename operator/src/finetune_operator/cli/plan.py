@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from datetime import date
 from pathlib import Path
@@ -37,6 +38,8 @@ _WRONG = (
     *(manifest.ManifestError, assume.AssumeError, inputs.InputError),
     *(HardwareError, ModelError, SurroundingsError),
 )
+_WIDTH = 100
+"""Characters of a line, at most; a narrow terminal has fewer."""
 MOST_NODES = 8
 """That a plan without a cluster may take; the operator runs a job on one."""
 
@@ -141,7 +144,8 @@ def _print(output: str, job: FineTuneJob, model: ModelFacts, data: DataFacts, si
         case "yaml":
             sys.stdout.write(yaml.safe_dump(sized.sizing.to_json(), sort_keys=False, width=120, allow_unicode=True))
         case _:
-            page = text.plan_text(job, model=model, data=data, sized=sized)
+            width = min(max(shutil.get_terminal_size((_WIDTH, 0)).columns, 60), _WIDTH)
+            page = text.plan_text(job, model=model, data=data, sized=sized, width=width)
             # bars, on a terminal that has none
             print(page if (sys.stdout.encoding or "").lower().startswith("utf") else page.replace("█", "#"))
 

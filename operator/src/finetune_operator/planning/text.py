@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from finetune_api.job import FineTuneJob
@@ -20,12 +21,12 @@ _BAR = 40
 """Characters of the memory of one accelerator."""
 
 
-def plan_text(job: FineTuneJob, *, model: ModelFacts, data: DataFacts, sized: Sized) -> str:
-    """The whole page."""
+def plan_text(job: FineTuneJob, *, model: ModelFacts, data: DataFacts, sized: Sized, width: int) -> str:
+    """The whole page; sentences are broken at `width` characters."""
     sizing = sized.sizing
     origin = {
         "catalogue": ", from the catalogue",
-        "config.json": "",
+        "config.json": ", from its config.json",
         "spec.model.architecture": ", as given",
     }
     title = (
@@ -38,10 +39,14 @@ def plan_text(job: FineTuneJob, *, model: ModelFacts, data: DataFacts, sized: Si
     lines += [*_data(data), *_money(job, sizing, sized.choice.best), ""]
     if sizing.alternatives:
         lines += [*_alternatives(sizing.alternatives), ""]
-    lines += [f"note: {note}" for note in sized.choice.notes]
+    said = [f"note: {note}" for note in sized.choice.notes]
     if sizing.nodes > 1:
-        lines.append("note: this version of the operator runs a job on one node, and would refuse it")
-    lines += [f"advice: {each.message} ({each.code})" for each in sized.advice]
+        said.append("note: this version of the operator runs a job on one node, and would refuse it")
+    said += [f"advice: {each.message} ({each.code})" for each in sized.advice]
+    lines += [
+        textwrap.fill(each, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for each in said
+    ]
     return "\n".join(lines).rstrip()
 
 
@@ -78,7 +83,7 @@ def _choice(job: FineTuneJob, sizing: Sizing) -> Iterator[str]:
 def _memory(memory: Memory) -> Iterator[str]:
     terms = memory.terms.to_json() if memory.terms is not None else {}
     full = max(memory.available_gib or 0.0, memory.required_gib or 0.0) or 1.0
-    yield "  memory of each" + " " * (_BAR + 4) + "GiB"
+    yield f"  {'memory of each':{_BAR + 16}} {'GiB':>8}"
     for name, gib in terms.items():
         if gib >= 0.005:
             yield f"  {name:15} {_bar(gib / full)} {gib:8.2f}"
@@ -122,11 +127,12 @@ def _money(job: FineTuneJob, sizing: Sizing, best: Option) -> Iterator[str]:
 
 def _alternatives(alternatives: Sequence[Alternative]) -> Iterator[str]:
     yield "  not chosen"
-    for each in alternatives:
+    names = [what(each.accelerator, each.count, each.nodes) for each in alternatives]
+    column = max(22, *map(len, names))
+    for name, each in zip(names, alternatives, strict=True):
         figures = [
             f"{each.required_gib:.1f} GiB" if each.required_gib is not None else None,
             duration(each.estimated_seconds) if each.estimated_seconds is not None else None,
             usd(each.estimated_cost_usd) if each.estimated_cost_usd is not None else None,
         ]
-        name = what(each.accelerator, each.count, each.nodes)
-        yield f"  {name:22} {', '.join(figure for figure in figures if figure):28} {each.why}"
+        yield f"  {name:{column}} {', '.join(figure for figure in figures if figure):28} {each.why}"
