@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pytest
+
+from finetune_operator.sizing.choice.choose import choose
+from finetune_operator.sizing.choice.error import SizingError
+from finetune_operator.sizing.choice.option import Choice
+from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.cluster.offer import Appears, Offer, Place, Share
 from finetune_operator.sizing.cluster.offers import Available
-from tests.finetune_operator.sizing.choice.plain import TABLE
+from tests.finetune_operator.sizing.choice.plain import PLAIN, TABLE
 
 Nodes = Sequence[int | tuple[int, int]]
 
@@ -26,3 +32,18 @@ def cluster(
             places.append(Place(f"{name.lower()}-{number}", total, free))
         offers.append(Offer(TABLE.row(name), tuple(places), (appears or {}).get(name), (shares or {}).get(name)))
     return Available(tuple(offers))
+
+
+ALL = cluster({"Small": [8], "Medium": [8], "Large": [8]})
+
+
+def chosen(asked: Request, there: Available) -> Choice:
+    """By the plain figures."""
+    return choose(asked, there, TABLE, PLAIN)
+
+
+def refused(asked: Request, there: Available) -> str:
+    """Why it is."""
+    with pytest.raises(SizingError) as error:
+        chosen(asked, there)
+    return str(error.value)
