@@ -130,7 +130,9 @@ def _no_such_kind(draft: Draft) -> str | None:
 
 
 def _message(end: End) -> str:
-    """The trainer's own advice about memory is for training: this pod has not what the job asks for."""
+    """The trainer's own words of memory and of checkpoints are about training, which this pod does not do."""
+    if end.outcome is Outcome.INTERRUPTED:
+        return "the pod that reads the inputs was taken away"
     out_of_memory = end.outcome is Cause.HOST_OUT_OF_MEMORY or end.reason == "OutOfHostMemory"
     return MEMORY if out_of_memory else end.message
 
