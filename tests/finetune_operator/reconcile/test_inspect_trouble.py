@@ -34,7 +34,7 @@ def test_out_of_memory_is_the_operators_setting_and_not_the_jobs() -> None:
         ({"code": 137}, "Killed", "the trainer was killed (SIGKILL) (exit code 137); it is tried again"),
         ({"code": 137, "reason": "OOMKilled"}, "HostOutOfMemory", f"{MEMORY}; it is tried again"),
         ({"code": 143, "disrupted": True}, "Killed", "(exit code 143); it is tried again"),
-        ({"outcome": Outcome.INTERRUPTED}, "Interrupted", "the trainer says Interrupted; it is tried again"),
+        ({"outcome": Outcome.INTERRUPTED}, "Interrupted", "was taken away; it is tried again"),
     ],
 )
 def test_a_pod_that_was_killed_is_said_until_the_next_one_has_read(
