@@ -134,12 +134,12 @@ def _wish(option: Option, priced: bool) -> tuple[object, ...]:
 def _by_kind_first(options: Sequence[Option], best: Option) -> list[Option]:
     """The first of each other kind, then the rest."""
     seen = {best.hardware.name}
-    first = []
+    first: list[Option] = []
+    rest: list[Option] = []
     for option in options:
-        if option.hardware.name not in seen:
-            seen.add(option.hardware.name)
-            first.append(option)
-    return first + [option for option in options if option not in first]
+        (rest if option.hardware.name in seen else first).append(option)
+        seen.add(option.hardware.name)
+    return first + rest
 
 
 def _hourly(option: Option) -> float:

@@ -43,9 +43,8 @@ class Option:
     """Time to compare with: the estimate's, or for a data set of some assumed size. None: no speed is known."""
     relative_cost: float | None
     """Its price. None: no price, or no time, is known."""
-    cost_usd: float | None
     availability: Availability
-    fault: Fault | None = None
+    fault: Fault | None
 
     @property
     def hardware(self) -> Hardware:
@@ -61,6 +60,11 @@ class Option:
     def seconds(self) -> float | None:
         """Expected time of the whole run; None: not known."""
         return None if self.estimate is None else self.estimate.seconds
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Expected price of the whole run; None: not known."""
+        return None if self.estimate is None else self.relative_cost
 
     @property
     def available_bytes(self) -> int | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from finetune_api.schema import Optimizer, Precision, Sharding
 from finetune_operator.sizing import batch
-from finetune_operator.sizing.choice.arithmetic import Arithmetic, Prediction
+from finetune_operator.sizing.choice.arithmetic import Arithmetic, Estimate, Prediction
 from finetune_operator.sizing.choice.option import Fault, Option
 from finetune_operator.sizing.choice.request import Request, shardable
 from finetune_operator.sizing.cluster.offer import Availability, Offer
@@ -61,25 +61,22 @@ class Search:
         """One point of the space, with its numbers and what is wrong with it."""
         hardware, asked = offer.hardware, self.request.resources
         setup, prediction = self._predicted(hardware, split, micro)
-        estimate = relative = None
-        if self._fits(hardware, prediction):
-            data = self.request.data
-            known = data.rows is not None and data.tokens is not None
-            over = data if known else self._assumed
-            relative = self.arithmetic.estimate(self.request, setup, hardware, split.nodes, over)
-            estimate = relative if known else None
-        seconds = None if relative is None else relative.seconds
-        cost = None
-        if seconds is not None:
+        fits = self._fits(hardware, prediction)
+        time = cost = None
+        if fits:
+            data = self.request.data if self._data_is_known else self._assumed
+            time = self.arithmetic.estimate(self.request, setup, hardware, split.nodes, data)
+        if time is not None:
             cost = cost_usd(
-                seconds,
+                time.seconds,
                 hardware,
                 accelerators=split.count * split.nodes,
                 spot=bool(asked.spot),
                 price=asked.price_usd_per_hour,
             )
+        estimate = time if self._data_is_known else None
         on_cpu = hardware.resource is None
-        option = Option(
+        return Option(
             offer=offer,
             count=split.count,
             nodes=split.nodes,
@@ -87,12 +84,11 @@ class Search:
             setup=setup,
             prediction=prediction,
             estimate=estimate,
-            relative_seconds=seconds,
+            relative_seconds=None if time is None else time.seconds,
             relative_cost=cost,
-            cost_usd=cost if estimate is not None else None,
             availability=Availability.FREE if on_cpu else offer.availability(split.count, split.nodes),
+            fault=self._over(estimate, cost) if fits else Fault.TOO_LARGE,
         )
-        return replace(option, fault=self._fault(option))
 
     def _on(self, offer: Offer, nodes: int) -> Iterator[Option]:
         for count in self._counts(offer, nodes):
@@ -236,21 +232,24 @@ class Search:
         asked = self.request.training.micro_batch_size
         return asked if asked is not None and self.request.one_by_one else micro
 
-    def _fault(self, option: Option) -> Fault | None:
+    def _over(self, estimate: Estimate | None, cost: float | None) -> Fault | None:
+        """Which limit what fits does not keep to."""
         asked = self.request.resources
-        if not self._fits(option.hardware, option.prediction):
-            return Fault.TOO_LARGE
         if asked.max_duration_seconds is not None:
-            if option.seconds is None:
+            if estimate is None:
                 return Fault.TIME_UNKNOWN
-            if option.seconds > asked.max_duration_seconds:
+            if estimate.seconds > asked.max_duration_seconds:
                 return Fault.TOO_SLOW
         if asked.max_cost_usd is not None:
-            if option.cost_usd is None:
+            if estimate is None or cost is None:
                 return Fault.COST_UNKNOWN
-            if option.cost_usd > asked.max_cost_usd:
+            if cost > asked.max_cost_usd:
                 return Fault.TOO_DEAR
         return None
+
+    @property
+    def _data_is_known(self) -> bool:
+        return self.request.data.rows is not None and self.request.data.tokens is not None
 
     @cached_property
     def _assumed(self) -> DataFacts:
