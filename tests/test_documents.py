@@ -19,6 +19,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.spec import FineTuneJobSpec
 from finetune_operator.children import restricted
 from finetune_operator.cli import run as run_command
+from finetune_operator.cli.main import main
 from finetune_operator.reconcile.retry import FIRST_BACKOFF, LONGEST_BACKOFF, OUTCOMES
 from finetune_operator.reconcile.support import unsupported
 from finetune_operator.settings import Settings
@@ -225,6 +226,15 @@ def test_finetune_run_takes_what_local_runs_says() -> None:
     taken = set(re.findall(r"--[a-z]+", parser.format_help())) - {"--help"}
     section = (TOP / "docs/local-runs.md").read_text().partition("## What it takes")[2].partition("\nThe file may")[0]
     assert set(re.findall(r"--[a-z]+", section)) == taken
+
+
+def test_what_is_advised_of_the_first_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/getting-started.md says that no rows are held out, and no more; no_robots has 9,500."""
+    (first,) = (block for block in FENCED if "# job.yaml" in block.text)
+    (tmp_path / "job.yaml").write_text(first.text)
+    assert main(["plan", "-f", str(tmp_path / "job.yaml"), "--rows", "9500", "--tokens", "4000000"]) == 0
+    advised = re.findall(r"\((\w+)\)$", capsys.readouterr().out.partition("advice:")[2], re.MULTILINE)
+    assert advised == ["NoValidation"]
 
 
 def test_no_page_speaks_of_how_it_was_written() -> None:
