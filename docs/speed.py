@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import speed
+from docs.guides import MODELS
 from finetune_api.schema import Method, Sharding
 from finetune_operator.sizing.advice import RULES
-from finetune_operator.sizing.architecture import Architecture
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import builtin
 from finetune_operator.sizing.models.config_json import from_config
@@ -27,7 +27,7 @@ LENGTH = 2048
 class Guided:
     """A run that guides give a time and a cost for."""
 
-    model: Architecture
+    model: str
     name: str
     method: Method
     accelerator: str
@@ -42,7 +42,7 @@ class Guided:
     def expected(self, tokens_per_row: float) -> Estimate:
         """Ours: three epochs, an effective batch of 16, packs of 2,048 tokens, checkpointing, rank 16 on all layers."""
         setup = Setup(
-            architecture=self.model,
+            architecture=from_config(MODELS[self.model]),
             method=self.method,
             micro_batch_size=1,
             sequence_length=LENGTH,
@@ -79,28 +79,11 @@ class Guided:
         return low
 
 
-def _llama_2(hidden: int, layers: int, heads: int, groups: int, inner: int) -> Architecture:
-    return from_config(
-        {
-            "model_type": "llama",
-            "hidden_size": hidden,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": groups,
-            "intermediate_size": inner,
-            "vocab_size": 32000,
-        }
-    )
-
-
-_7B = _llama_2(4096, 32, 32, 32, 11008)
-_13B = _llama_2(5120, 40, 40, 40, 13824)
-_70B = _llama_2(8192, 80, 64, 8, 28672)
 GUIDED = (
-    Guided(_7B, "qlora 7B, 1x A10G", "qlora", "A10G", 1, "none", 1_000, 2, 3, 1.5),
-    Guided(_7B, "lora 7B, 1x A100-80GB", "lora", "A100-80GB", 1, "none", 10_000, 4, 12, 3.0),
-    Guided(_13B, "full 13B, 4x A100-80GB", "full", "A100-80GB", 4, "fsdp", 50_000, 24, 300, 3.0),
-    Guided(_70B, "full 70B, 8x A100-80GB", "full", "A100-80GB", 8, "fsdp", 50_000, 120, 3000, 3.0),
+    Guided("Llama 2 7B", "qlora 7B, 1x A10G", "qlora", "A10G", 1, "none", 1_000, 2, 3, 1.5),
+    Guided("Llama 2 7B", "lora 7B, 1x A100-80GB", "lora", "A100-80GB", 1, "none", 10_000, 4, 12, 3.0),
+    Guided("Llama 2 13B", "full 13B, 4x A100-80GB", "full", "A100-80GB", 4, "fsdp", 50_000, 24, 300, 3.0),
+    Guided("Llama 2 70B", "full 70B, 8x A100-80GB", "full", "A100-80GB", 8, "fsdp", 50_000, 120, 3000, 3.0),
 )
 
 
