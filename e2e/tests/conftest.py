@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from e2e import claims
 from e2e.cluster.layout import HOST_IP, layout
 from e2e.demo.make_data import make_data
 from e2e.demo.make_model import cached_model
-from e2e.kubectl import Kubectl, environment
+from e2e.kubectl import Kubectl, Object, environment
+from e2e.tests.jobs import finetune_job, submit, succeeded
 
 TREE = Path(__file__).parents[2]
 SYSTEM_NAMESPACE = "finetune-system"
@@ -114,6 +116,24 @@ def inputs(kube: Kubectl, images: dict[str, str], tmp_path_factory: pytest.TempP
     files = {path.name: path for path in sorted(folder.iterdir())}
     claims.put(kube, "inputs", images["trainer"], {"model": model, **files})
     return Inputs(image=images["trainer"], model=model, test=folder / "test.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job that has succeeded, and when it was made: seconds since the epoch."""
+
+    job: Object
+    began: float
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def plain(kube: Kubectl, inputs: Inputs) -> Finished:
+    """The small LoRA job `plain`, to which nothing happens: what it cost, what it learned, what its losses were."""
+    began = time.time()
+    submit(kube, finetune_job("plain"))
+    job = succeeded(kube, "plain")
+    return Finished(job, began, time.time() - began)
 
 
 @pytest.fixture(scope="session")

@@ -109,10 +109,27 @@ def all_pods(kube: Kubectl, name: str) -> list[Object]:
     return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
 
+def told(kube: Kubectl, name: str, words: str, *, seconds: float = 60) -> None:
+    """Wait until an event of the job says so: events are written after status."""
+    end = time.monotonic() + seconds
+    while not any(words in note for _, note in events(kube, name)):
+        assert time.monotonic() < end, f"no event says {words!r}: {events(kube, name)}"
+        time.sleep(0.5)
+
+
 def events(kube: Kubectl, name: str) -> list[tuple[str, str]]:
-    """(reason, note) of the events about the job."""
+    """(reason, note) of the events about the job; those about an earlier one of its name live on for an hour."""
+    job = kube.get("finetunejob", name)
+    assert job is not None, f"there is no FineTuneJob {name}"
     return [
         (e["reason"], e.get("message", ""))
         for e in kube.list("events")
-        if e["involvedObject"]["name"] == name and e["involvedObject"]["kind"] == "FineTuneJob"
+        if e["involvedObject"].get("uid") == job["metadata"]["uid"]
     ]
+
+
+def operator_pod(system: Kubectl) -> Object:
+    """The pod of the operator: after an upgrade its predecessor may still be there, on its way."""
+    found = system.list("pods", "app.kubernetes.io/name=finetune-operator")
+    [pod] = [each for each in found if "deletionTimestamp" not in each["metadata"]]
+    return pod

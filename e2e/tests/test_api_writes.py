@@ -12,8 +12,8 @@ import pytest
 
 from e2e.cluster.layout import layout
 from e2e.kubectl import Kubectl
-from e2e.tests.conftest import PROGRESS_INTERVAL_SECONDS, SYSTEM_NAMESPACE, Inputs
-from e2e.tests.jobs import finetune_job, submit, succeeded
+from e2e.tests.conftest import PROGRESS_INTERVAL_SECONDS, SYSTEM_NAMESPACE, Finished
+from e2e.tests.jobs import told
 
 pytestmark = pytest.mark.cluster
 OPERATOR = f"system:serviceaccount:{SYSTEM_NAMESPACE}:finetune-operator"
@@ -49,21 +49,18 @@ def _lines(log: Path, since: float) -> list[str]:
     ]
 
 
-def test_writes_of_one_job(kube: Kubectl, inputs: Inputs) -> None:
-    start = time.time()
-    submit(kube, finetune_job("thrifty"))
-    job = succeeded(kube, "thrifty")
-    seconds = time.time() - start
-    found = writes_about("thrifty", start)
-    print(f"{sum(found.values())} writes in {seconds:.0f} s: {dict(found)}")
+def test_writes_of_one_job(kube: Kubectl, plain: Finished) -> None:
+    told(kube, "plain", "the result is verified")  # the last of its writes
+    found = writes_about("plain", plain.began)
+    print(f"{sum(found.values())} writes in {plain.seconds:.0f} s: {dict(found)}")
     assert found["create jobs"] == 2, f"one reads the inputs, one trains: {found}"
     # of these 3 for reading the inputs: a ConfigMap, a Job, and the status that says so
-    assert sum(found.values()) <= 15 + seconds / PROGRESS_INTERVAL_SECONDS
-    assert job["status"]["inspection"]["rows"] > 0
+    assert sum(found.values()) <= 15 + plain.seconds / PROGRESS_INTERVAL_SECONDS
+    assert plain.job["status"]["inspection"]["rows"] > 0
 
     # An unchanged job costs nothing: touch it, so that it is reconciled.
     before = time.time()
-    kube("annotate", "finetunejob", "thrifty", "touched=yes", "--overwrite")
+    kube("annotate", "finetunejob", "plain", f"touched={before:.0f}", "--overwrite")
     time.sleep(5)
-    assert not writes_about("thrifty", before)
-    assert job["status"] == (kube.get("finetunejob", "thrifty") or {})["status"]
+    assert not writes_about("plain", before)
+    assert plain.job["status"] == (kube.get("finetunejob", "plain") or {})["status"]

@@ -10,7 +10,7 @@ import pytest
 from e2e import claims
 from e2e.demo.compare import compare
 from e2e.kubectl import Kubectl, condition
-from e2e.tests.conftest import Inputs
+from e2e.tests.conftest import Finished, Inputs
 from e2e.tests.jobs import finetune_job, submit, succeeded
 
 pytestmark = pytest.mark.cluster
@@ -19,17 +19,26 @@ pytestmark = pytest.mark.cluster
 @pytest.mark.parametrize(
     ("method", "changes", "kind"),
     [
-        ("lora", {}, "adapter"),
+        ("lora", None, "adapter"),
         ("qlora", {}, "adapter"),
         ("full", {"adapter": None}, "model"),
     ],
 )
 def test_a_job_trains_and_beats_its_base(
-    kube: Kubectl, inputs: Inputs, tmp_path: Path, method: str, changes: dict[str, object], kind: str
+    kube: Kubectl,
+    inputs: Inputs,
+    plain: Finished,
+    tmp_path: Path,
+    method: str,
+    changes: dict[str, object] | None,
+    kind: str,
 ) -> None:
-    name = f"method-{method}"
-    submit(kube, finetune_job(name, method=method, **changes))
-    job = succeeded(kube, name)
+    name, job = "plain", plain.job
+    if changes is not None:
+        name = f"method-{method}"
+        submit(kube, finetune_job(name, method=method, **changes))
+        job = succeeded(kube, name)
+    assert job["spec"]["method"] == method
 
     status = job["status"]
     assert condition(job, "Complete")["status"] == "True"
