@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from subprocess import TimeoutExpired
 from typing import Any
 
-from e2e.kubectl import Kubectl
+from e2e.kubectl import Kubectl, KubectlError
 
 RESOURCE = "nvidia.com/gpu"
 LEASES = "kube-node-lease"
@@ -103,7 +104,8 @@ def _beat(kube: Kubectl, names: tuple[str, ...], stop: threading.Event) -> None:
                 "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             }
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
-            leases.apply(lease)
+            with suppress(KubectlError, TimeoutExpired):  # three may be missed, and the thread must not end
+                leases.apply(lease)
         stop.wait(HEARTBEAT_SECONDS)
 
 
