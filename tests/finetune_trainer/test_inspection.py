@@ -43,6 +43,7 @@ def test_the_tiny_model_and_its_rows(job: dict[str, Any], tiny_model: Path) -> N
     assert found.rows + found.validation_rows == 64
     assert found.lost_tokens == 0
     assert found.estimated is False
+    assert found.format == "messages"
     assert found.max_sequence_length == 128
     assert found.model_bytes == (tiny_model / "model.safetensors").stat().st_size
     keys = found.model_keys()

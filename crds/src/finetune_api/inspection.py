@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from finetune_api.model_keys import LIMIT, restored
-from finetune_api.schema import Schema
+from finetune_api.schema import DatasetFormat, Schema
 
 
 class Inspection(Schema):
@@ -17,6 +17,8 @@ class Inspection(Schema):
     """What the model's size depends on: keys of its config.json, as JSON."""
     model_bytes: int | None = None
     """Size of the model's weight files."""
+    format: DatasetFormat | None = None
+    """Shape of the training rows."""
     rows: int | None = None
     """Examples to be trained on."""
     tokens: int | None = None

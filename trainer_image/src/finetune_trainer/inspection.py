@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from finetune_api.contract import DATASET_TOKEN_ENV, MODEL_TOKEN_ENV, Outcome, Result, SourceConfig, TrainerConfig
 from finetune_api.inspection import Inspection
 from finetune_api.model_keys import shortened
+from finetune_api.schema import DatasetFormat
 from finetune_api.status import ResolvedInputs
 from finetune_trainer import process
 from finetune_trainer.failure import Failure, from_exception
@@ -87,6 +88,7 @@ def recipe(
         inspection=Inspection(
             model=shortened(json.loads((described.path / "config.json").read_text(encoding="utf-8"))),
             model_bytes=described.weight_bytes,
+            format=train.format,
             rows=here.rows,
             tokens=here.tokens,
             trained_tokens=here.trained_tokens,
@@ -108,6 +110,7 @@ class _Data:
     measured: Measured
     share: float
     revision: str | None
+    format: DatasetFormat
 
     @property
     def estimated(self) -> bool:
@@ -126,7 +129,8 @@ def _read(counting: Tokenising, source: SourceConfig, split: str, cache: Path, r
     processes = min(available(), PROCESSES)
     measured = measure(counting, found.path, most_tokens=TOKENS, processes=processes, alive=reporter.heartbeat)
     log.info("%s: %s", source.uri, measured.counts)
-    return _Data(measured, first.share, found.revision)
+    _, shape = next(counting.rows(found.path))
+    return _Data(measured, first.share, found.revision, shape.name)
 
 
 def _sides(train: _Data, validation: _Data | None, fraction: float | None) -> tuple[Side, Side | None]:

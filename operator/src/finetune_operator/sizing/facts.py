@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from finetune_api.schema import DatasetFormat
 from finetune_operator.sizing.architecture import Architecture
 
 
@@ -31,5 +32,7 @@ class DataFacts:
     """Of one epoch, cut off by the maximum sequence length."""
     validation_rows: int | None = None
     validation_tokens: int | None = None
+    format: DatasetFormat | None = None
+    """Shape of the rows, as it was detected."""
     estimated: bool = False
     """From the size of the files, rather than counted."""

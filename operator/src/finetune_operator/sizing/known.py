@@ -50,5 +50,6 @@ def data_facts(read: Inspection | None) -> DataFacts:
         lost_tokens=read.lost_tokens,
         validation_rows=read.validation_rows,
         validation_tokens=read.validation_tokens,
+        format=read.format,
         estimated=bool(read.estimated),
     )

@@ -189,6 +189,8 @@ def timed(of: Case) -> Case:
         ),
         (case(dataset={"format": "text"}), ["FactsNeedRetrieval"]),
         (case(rows(100_000), dataset={"format": "text"}), []),
+        (case(rows(99, format="text"), training={"epochs": 4}), ["TooManyEpochs", "FactsNeedRetrieval"]),  # as detected
+        (case(rows(900, format="alpaca")), ["TooFewRows"]),
         (case(DataFacts(), dataset={"format": "text"}), []),
         (timed(case(rows(5000, estimated=True))), ["EstimatedTokens"]),
         (case(rows(5000, estimated=True)), []),  # neither time nor cost is said

@@ -48,6 +48,11 @@ class Case:
         return self.architecture is not None and self.architecture.parameters >= SMALL_MODEL
 
     @property
+    def plain_text(self) -> bool:
+        """Rows are documents, rather than examples of a task."""
+        return (self.spec.dataset.format or self.data.format) == "text"
+
+    @property
     def batch(self) -> int:
         """Examples per optimizer step."""
         return self.training.effective_batch_size or defaults.EFFECTIVE_BATCH_SIZE

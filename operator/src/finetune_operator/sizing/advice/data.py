@@ -22,7 +22,7 @@ HELD_OUT, HELD_OUT_SHARE = 500, 0.1
 def too_few_rows(case: Case) -> str | None:
     rows = case.data.rows
     # a toy can't be prompted instead, and the rows of plain text are documents, not examples
-    if rows is None or rows >= ENOUGH or not case.large or case.spec.dataset.format == "text":
+    if rows is None or rows >= ENOUGH or not case.large or case.plain_text:
         return None
     count = f"{rows:,} rows"
     if rows < PROMPT_BELOW:
@@ -50,7 +50,7 @@ def sequence_cuts_data(case: Case) -> str | None:
     limit = f"training.maxSequenceLength{f' {case.length:,}' if case.length else ''}"
     text = f"{limit} {'drops rows with' if drops else 'cuts off'} {share:.0%} of all tokens ({facts.lost_tokens:,})"
     if not drops:
-        text += f", which are the ends of {'documents' if case.spec.dataset.format == 'text' else 'responses'}"
+        text += f", which are the ends of {'documents' if case.plain_text else 'responses'}"
     return text + _longer(case)
 
 
@@ -93,7 +93,7 @@ def no_validation(case: Case) -> str | None:
 
 def facts_need_retrieval(case: Case) -> str | None:
     rows = case.data.rows
-    if case.spec.dataset.format != "text" or rows is None or rows >= MANY_ROWS:
+    if not case.plain_text or rows is None or rows >= MANY_ROWS:
         return None
     return (
         f"{rows:,} rows of plain text teach how texts of a field sound; a fact that stands there once is learnt "

@@ -36,7 +36,7 @@ def full_where_lora(case: Case) -> str | None:
         return None
     rows = case.data.rows
     # plain text is mostly a lot of it
-    many = rows >= MANY_ROWS if rows is not None else case.spec.dataset.format == "text"
+    many = rows >= MANY_ROWS if rows is not None else case.plain_text
     if many:
         return None
     billions = case.architecture.parameters / 1e9
