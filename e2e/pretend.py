@@ -71,12 +71,14 @@ def volume(name: str, path: str) -> dict[str, Any]:
 def _create(kube: Kubectl, name: str, node: Node) -> None:
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "nvidia.com/gpu.product": node.product}
     taint = {"key": RESOURCE, "value": "present", "effect": "NoSchedule"}
+    # what can run on a node that is really here, such as the pod that reads a job's inputs, is to go there
+    last = {"key": "pretended", "effect": "PreferNoSchedule"}
     kube.apply(
         {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": name, "labels": labels},
-            "spec": {"taints": [taint]},
+            "spec": {"taints": [taint, last]},
         }
     )
     amounts = {"cpu": "192", "memory": "2Ti", "ephemeral-storage": "1Ti", "pods": "110", RESOURCE: str(node.count)}

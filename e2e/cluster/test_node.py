@@ -59,7 +59,7 @@ def image() -> Iterator[str]:
     kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
     kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
     yield references["operator"]
-    kubectl("delete", "namespace", NAMESPACE, "--timeout=90s")
+    kubectl("delete", "namespace", NAMESPACE, "--timeout=180s")
 
 
 def test_a_restricted_pod_writes_to_a_volume_made_for_it(image: str) -> None:
@@ -74,7 +74,7 @@ def test_a_restricted_pod_writes_to_a_volume_made_for_it(image: str) -> None:
     mounts = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
     volumes = [{"name": "work", "persistentVolumeClaim": {"claimName": "work"}}]
     kubectl("apply", "-f", "-", stdin=pod("writer", image, program, container=mounts, volumes=volumes))
-    kubectl("wait", "pod/writer", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    kubectl("wait", "pod/writer", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
     message = "{.status.containerStatuses[0].state.terminated.message}"
     assert kubectl("get", "pod", "writer", "-o", f"jsonpath={message}") == "written"
 
@@ -86,14 +86,14 @@ def test_names_are_resolved_and_services_reached(image: str) -> None:
         "print(u.urlopen('http://registry.kube-system.svc:5000/v2/', timeout=10).status)"
     )
     kubectl("apply", "-f", "-", stdin=pod("asks", image, program))
-    kubectl("wait", "pod/asks", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    kubectl("wait", "pod/asks", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
     assert kubectl("logs", "asks").split() == [layout.API_SERVICE_IP, "200"]
 
 
 def test_exec_and_port_forward(image: str) -> None:
     program = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080)"
     kubectl("apply", "-f", "-", stdin=pod("web", image, program, container={"workingDir": "/opt/finetune"}))
-    kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=90s")
+    kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=180s")
     assert kubectl("exec", "web", "--", "python", "-c", "import os; print(os.getuid())").strip() == "65532"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -120,7 +120,7 @@ def test_pretended_gpus_are_scheduled(image: str) -> None:
     try:
         needs = {"resources": {"limits": {gpus.RESOURCE: 3}}}
         kubectl("apply", "-f", "-", stdin=pod("three", image, "pass", container=needs))
-        kubectl("wait", "pod/three", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+        kubectl("wait", "pod/three", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
     finally:
         gpus.want(WHERE, before or gpus.Gpus("A100-80GB", 0))
         gpus.apply(WHERE)

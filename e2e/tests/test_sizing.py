@@ -17,7 +17,7 @@ from e2e import claims
 from e2e.kubectl import Kubectl, Object, condition
 from e2e.pretend import Node, nodes, volume
 from e2e.tests.conftest import Inputs
-from e2e.tests.jobs import events, finetune_job, finished, gone, phase, pods, submit
+from e2e.tests.jobs import finetune_job, finished, gone, phase, pods, submit, told
 
 pytestmark = pytest.mark.cluster
 
@@ -105,6 +105,7 @@ def cleared(kube: Kubectl, name: str) -> None:
     kube.delete("pv", WORK, wait=False)
     kube("delete", "pod", "-l", f"finetune.dev/job-name={name}", "--force", "--grace-period=0", "--ignore-not-found")
     gone(kube, name)
+    kube.delete("pv", WORK)  # the next job's must not be one that is on its way
 
 
 def trainer(kube: Kubectl, name: str) -> Object | None:
@@ -112,7 +113,7 @@ def trainer(kube: Kubectl, name: str) -> Object | None:
     return next(iter(pods(kube, name)), None)
 
 
-def placed(kube: Kubectl, name: str, *, seconds: float = 60) -> Object:
+def placed(kube: Kubectl, name: str, *, seconds: float = 180) -> Object:
     """The training pod, on a node."""
     kube.until(
         "finetunejob",
@@ -136,28 +137,31 @@ def sized(kube: Kubectl, name: str) -> Object:
 
 
 @pytest.mark.parametrize(
-    ("shape", "method", "asked", "count", "accelerator"),
+    ("shape", "method", "asked", "count", "kinds"),
     [
-        ("1b", "qlora", {}, 1, "T4"),
-        ("1b", "lora", {}, 1, "L4"),
-        ("1b", "full", {}, 1, "L4"),
-        ("1b", "lora", {"accelerator": "T4"}, 1, "T4"),
-        ("8b", "qlora", {}, 1, "L4"),
-        ("8b", "lora", {}, 1, "L4"),
-        ("8b", "full", {}, 2, "A100-80GB"),
-        ("70b", "qlora", {}, 1, "A100-80GB"),
-        ("70b", "lora", {}, 4, "A100-80GB"),
+        # on so few rows their costs are within a few hundredths of each other, and prices move
+        ("1b", "qlora", {}, 1, ("T4", "L4")),
+        ("1b", "lora", {}, 1, ("T4", "L4")),
+        ("1b", "full", {}, 1, ("L4",)),
+        ("1b", "lora", {"accelerator": "T4"}, 1, ("T4",)),
+        ("8b", "qlora", {}, 1, ("T4", "L4")),
+        ("8b", "lora", {}, 1, ("L4",)),
+        ("8b", "full", {}, 2, ("A100-80GB",)),
+        ("70b", "qlora", {}, 1, ("A100-80GB",)),
+        ("70b", "lora", {}, 4, ("A100-80GB",)),
     ],
 )
 def test_it_lands_where_sizing_says(
-    cluster: Kubectl, shape: str, method: str, asked: dict[str, Any], count: int, accelerator: str
+    cluster: Kubectl, shape: str, method: str, asked: dict[str, Any], count: int, kinds: tuple[str, ...]
 ) -> None:
     name = "-".join([shape, method, *(str(value).lower() for value in asked.values())])
     cluster.apply(volume(WORK, "/nowhere"))
     submit(cluster, job(name, shape, method, resources=asked or None))
     try:
         sizing = sized(cluster, name)["status"]["sizing"]
-        assert (sizing["count"], sizing["accelerator"]) == (count, accelerator)
+        accelerator = sizing["accelerator"]
+        assert sizing["count"] == count
+        assert accelerator in kinds
         assert sizing["parameters"] == PARAMETERS[shape]
         assert sizing["memory"]["requiredGiB"] <= sizing["memory"]["availableGiB"]
         assert sizing["memory"]["totalGiB"] == pytest.approx(sum(sizing["memory"]["terms"].values()), abs=0.02)
@@ -183,7 +187,7 @@ def test_what_fits_nowhere_is_refused_with_numbers(cluster: Kubectl) -> None:
     for words in ("70.6B parameters", "GiB per GPU", "8x A100-80GB", "optimizer", "Fits: qlora on 1x A100-80GB"):
         assert words in said["message"]
     assert trainer(cluster, "70b-full") is None
-    assert any("70.6B parameters" in note for _, note in events(cluster, "70b-full"))
+    told(cluster, "70b-full", "70.6B parameters")
     cleared(cluster, "70b-full")
 
 
@@ -207,7 +211,7 @@ def hold(kube: Kubectl, node: str, gpus: int) -> None:
         },
     }
     kube.apply(busy)
-    kube.until("pod", "busy", lambda pod: "nodeName" in pod["spec"], seconds=30)
+    kube.until("pod", "busy", lambda pod: "nodeName" in pod["spec"], seconds=120)
 
 
 def test_what_fits_only_what_is_taken_waits_and_says_for_what(cluster: Kubectl) -> None:
@@ -220,13 +224,13 @@ def test_what_fits_only_what_is_taken_waits_and_says_for_what(cluster: Kubectl) 
             "finetunejob",
             "waits",
             lambda job: condition(job, "Admitted").get("reason") == "Unschedulable",
-            seconds=60,
+            seconds=120,
         )
         assert phase(waiting) == "Pending"
         assert "waits for 4 free A100-80GB on one node" in condition(waiting, "Admitted")["message"]
         assert "gpu-a100 has 0 of 8 free" in condition(waiting, "Sized")["message"]
         cluster("delete", "pod", "busy", "--force", "--grace-period=0")
-        assert placed(cluster, "waits", seconds=120)["spec"]["nodeName"] == "gpu-a100"
+        assert placed(cluster, "waits")["spec"]["nodeName"] == "gpu-a100"
     finally:
         cluster("delete", "pod", "busy", "--force", "--grace-period=0", "--ignore-not-found")
         cleared(cluster, "waits")
