@@ -1,10 +1,10 @@
 """`python -m finetune_trainer.gpu_check`: prove on a machine with a GPU what only a GPU can run, and measure it.
 
 It makes a model of about 100M parameters and rows that it can learn, runs the trainer on them as a pod would, once
-per way that only exists on GPUs, and checks that each run ends well and that its loss has fallen; then it takes the
-GPU's memory away and checks that the trainer says so with exit code 80. Where there are several GPUs, they share the
-work too, and go on from what they saved. Last it measures runs whose memory can be predicted, and writes the figures
-into --measured FILE. It ends with 1 if a check failed.
+per way that only exists on GPUs, and checks that each run ends well and that its loss has fallen; then it stops some by
+SIGTERM and has them go on, and takes a GPU's memory away and checks that the trainer says so with exit code 80. Where
+there are several GPUs, all of it is done by them together too. Last it measures runs whose memory can be predicted, and
+writes the figures into --measured FILE. It ends with 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from finetune_api.contract import CONFIG_ENV, EXIT_CODES, TERMINATION_LOG_ENV, Outcome
 from finetune_trainer import gpu_memory
+from finetune_trainer.gpu_cases import CASES, Case, configuration, several, stopped
 
 log = logging.getLogger("finetune_trainer.gpu_check")
 
@@ -32,83 +35,10 @@ _LEFT_BYTES = 1 << 30
 """What the trainer finds of the GPU's memory when it has to run out of it: its context and little more."""
 _FALL = 0.5
 """By how much the loss has to fall, in nats."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One run of the trainer."""
-
-    name: str
-    method: str = "lora"
-    training: dict[str, Any] = field(default_factory=dict)
-    processes: int = 1
-
-
-CASES = (
-    Case("lora"),
-    Case("lora, not packed", training={"packing": False}),
-    Case("lora, sdpa", training={"attention": "sdpa"}),
-    Case("lora, no checkpointing", training={"gradientCheckpointing": False}),
-    Case("lora, fp16", training={"precision": "fp16", "attention": "sdpa"}),
-    Case("lora, neftune", training={"neftuneAlpha": 5.0}),
-    Case("qlora", method="qlora"),
-    Case("qlora, paged 8-bit", method="qlora", training={"optimizer": "pagedAdamw8bit"}),
-    Case("full", method="full"),
-    Case("full, 8-bit", method="full", training={"optimizer": "adamw8bit"}),
-    Case("full, paged", method="full", training={"optimizer": "pagedAdamw"}),
-    Case("full, fp32", method="full", training={"precision": "fp32", "attention": "sdpa"}),
-)
-
-
-def several(count: int) -> tuple[Case, ...]:
-    """What only several GPUs can show."""
-    if count < 2:
-        return ()
-    return tuple(
-        Case(f"{method}, {sharding} on {count}", method, {"sharding": sharding}, processes=count)
-        for sharding in ("ddp", "fsdp")
-        for method in ("lora", "qlora", "full")
-    )
-
-
-def configuration(case: Case, *, model: Path, rows: Path, work: Path) -> dict[str, Any]:
-    """The `TrainerConfig` of `case`, in its wire form."""
-    training: dict[str, Any] = {
-        "epochs": 2,
-        "learningRate": 2e-4 if case.method == "full" else 2e-3,
-        "effectiveBatchSize": 16,
-        "microBatchSize": 4,
-        "maxSequenceLength": 1024,
-        "packing": True,
-        "scheduler": "cosine",
-        "warmupRatio": 0.05,
-        "optimizer": "adamw",
-        "weightDecay": 0.0,
-        "maxGradNorm": 1.0,
-        "seed": 42,
-        "gradientCheckpointing": True,
-    }
-    return {
-        "contractVersion": 1,
-        "job": {"namespace": "default", "name": "gpu-check", "uid": "gpu-check", "attempt": 1},
-        "workDir": str(work),
-        "port": 0,
-        "accelerator": "gpu",
-        "processes": case.processes,
-        "model": {"source": {"uri": f"file://{model}", "path": str(model)}, "trustRemoteCode": False},
-        "method": case.method,
-        "dataset": {
-            "train": {"uri": f"file://{rows}", "path": str(rows)},
-            "validationFraction": 0.1,
-            "trainOn": "responses",
-            "overlong": "truncate",
-            "emptyResponses": "fail",
-        },
-        "adapter": {"rank": gpu_memory.RANK, "alpha": 32, "dropout": 0.05, "targetModules": ["all-linear"]},
-        "training": training | case.training,
-        "checkpoint": {"intervalSeconds": 600, "keep": 1},
-        "output": {"uri": f"file://{work}/output"},
-    }
+_STOP_AFTER = 3
+"""Steps, in runs that are stopped."""
+_POLL_SECONDS = 0.05
+_TRAINER = (sys.executable, "-m", "finetune_trainer")
 
 
 SHAPE = {
@@ -163,22 +93,22 @@ def make_rows(path: Path, count: int = 2000) -> None:
             file.write(json.dumps({"messages": messages}) + "\n")
 
 
-def run(case: Case, folder: Path, *, model: Path, rows: Path) -> tuple[int, str, Path]:
-    """Exit code and log of the trainer, and its work directory."""
+def run(case: Case, folder: Path, *, model: Path, rows: Path, stop: bool = False) -> tuple[int, str, Path]:
+    """Exit code and log of the trainer, and its work directory. `stop`: by SIGTERM after a few steps."""
     work = folder / re.sub(r"[^a-z0-9]+", "-", case.name)
     work.mkdir(exist_ok=True)
-    config = work / "config.json"
+    config, said, curve = work / "config.json", work / "log", work / "metrics.jsonl"
     config.write_text(json.dumps(configuration(case, model=model, rows=rows, work=work)), encoding="utf-8")
     environment = {**os.environ, CONFIG_ENV: str(config), TERMINATION_LOG_ENV: str(work / "termination-log")}
-    done = subprocess.run(
-        [sys.executable, "-m", "finetune_trainer"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout, work
+    with said.open("wb") as log_file:
+        trainer = subprocess.Popen(_TRAINER, env=environment, stdout=log_file, stderr=subprocess.STDOUT)
+        while stop and trainer.poll() is None:
+            time.sleep(_POLL_SECONDS)
+            if curve.exists() and curve.read_text(encoding="utf-8").count('"loss"') >= _STOP_AFTER:
+                trainer.terminate()
+                break
+        code = trainer.wait()
+    return code, said.read_text(encoding="utf-8", errors="replace"), work
 
 
 def judge(code: int, text: str, work: Path) -> tuple[bool, str]:
@@ -194,32 +124,49 @@ def judge(code: int, text: str, work: Path) -> tuple[bool, str]:
     return losses[-1] < losses[0] - _FALL, measured
 
 
-def out_of_memory(folder: Path, *, model: Path, rows: Path) -> tuple[bool, str]:
-    """With the GPU's memory taken by this process, the trainer must say so, and not something else."""
+def out_of_memory(folder: Path, *, model: Path, rows: Path, processes: int = 1) -> tuple[bool, str]:
+    """With the memory of the last GPU taken by this process, the trainer must say so, and not something else."""
     import torch
 
-    free, _ = torch.cuda.mem_get_info()
-    taken = torch.empty(max(0, free - _LEFT_BYTES), dtype=torch.uint8, device="cuda")
-    case = Case("out of memory", method="full", training={"packing": False, "microBatchSize": 16})
+    device = torch.device("cuda", processes - 1)
+    free, _ = torch.cuda.mem_get_info(device)
+    taken = torch.empty(max(0, free - _LEFT_BYTES), dtype=torch.uint8, device=device)
+    training = {"packing": False, "microBatchSize": 16, "effectiveBatchSize": 16 * processes}
+    sharding = {} if processes == 1 else {"sharding": "ddp"}
+    case = Case(f"out of memory on {processes}", "full", training | sharding, processes)
     code, text, work = run(case, folder, model=model, rows=rows)
     del taken
     torch.cuda.empty_cache()
     if code != EXIT_CODES[Outcome.OUT_OF_GPU_MEMORY]:
         return False, f"exit code {code}\n{text[-3000:]}"
-    return True, json.loads((work / "termination-log").read_text(encoding="utf-8"))["message"]
+    return True, str(json.loads((work / "termination-log").read_text(encoding="utf-8"))["message"])
 
 
 def goes_on(case: Case, folder: Path, *, model: Path, rows: Path) -> tuple[bool, str]:
-    """Started again, a run that is done reads its last checkpoint and exports the same."""
-    digests = []
-    for _ in range(2):
-        code, text, work = run(case, folder, model=model, rows=rows)
-        result = json.loads((work / "termination-log").read_text(encoding="utf-8"))
-        if code != 0:
-            return False, f"exit code {code}\n{text[-3000:]}"
-        digests.append(result["outputs"][0]["digest"])
-    good = digests[0] == digests[1] and result["resumedFromStep"] == result["step"]
-    return good, f"resumed from step {result.get('resumedFromStep')}, exported {digests[1][:19]}"
+    """Stopped by SIGTERM it leaves a checkpoint; started again, it goes on from there to the end."""
+    case = replace(case, name=f"{case.name}, stopped")
+    code, text, _ = run(case, folder, model=model, rows=rows, stop=True)
+    if code != EXIT_CODES[Outcome.INTERRUPTED]:
+        return False, f"exit code {code} after SIGTERM\n{text[-3000:]}"
+    code, text, work = run(case, folder, model=model, rows=rows)
+    good, line = judge(code, text, work)
+    if not good:
+        return False, line
+    step = json.loads((work / "termination-log").read_text(encoding="utf-8")).get("resumedFromStep")
+    return step is not None and step >= _STOP_AFTER, f"went on from step {step}, {line}"
+
+
+def checks(folder: Path, *, gpus: int) -> Iterator[tuple[str, bool, str]]:
+    """Of each its name, whether it was good, and a line of what was measured."""
+    model, rows = folder / "model", folder / "rows.jsonl"
+    make_model(model)
+    make_rows(rows)
+    for case in (*CASES, *several(gpus)):
+        yield case.name, *judge(*run(case, folder, model=model, rows=rows))
+    for case in stopped(gpus):
+        yield f"{case.name}, stopped", *goes_on(case, folder, model=model, rows=rows)
+    for processes in sorted({1, gpus}):
+        yield f"out of memory on {processes}", *out_of_memory(folder, model=model, rows=rows, processes=processes)
 
 
 def measure(folder: Path, *, gpus: int, into: Path | None) -> bool:
@@ -265,21 +212,10 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model, rows = folder / "model", folder / "rows.jsonl"
-        make_model(model)
-        make_rows(rows)
         gpus = torch.cuda.device_count()
-        for case in (*CASES, *several(gpus)):
-            good, line = judge(*run(case, folder, model=model, rows=rows))
+        for case, good, line in checks(folder, gpus=gpus):
             failed += not good
-            log.info("%-24s %s  %s", case.name, "ok  " if good else "FAIL", line)
-        good, line = out_of_memory(folder, model=model, rows=rows)
-        failed += not good
-        log.info("%-24s %s  %s", "out of memory", "ok  " if good else "FAIL", line)
-        for case in several(gpus):
-            good, line = goes_on(case, folder, model=model, rows=rows)
-            failed += not good
-            log.info("%-24s %s  %s", f"{case.name}, again", "ok  " if good else "FAIL", line)
+            log.info("%-32s %s  %s", case, "ok  " if good else "FAIL", line)
         failed += not measure(folder, gpus=gpus, into=into)
     return 1 if failed else 0
 
