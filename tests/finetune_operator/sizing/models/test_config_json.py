@@ -223,6 +223,15 @@ def test_file_that_is_none(tmp_path: Path, text: str, said: str) -> None:
     assert said in str(error.value)
 
 
+def test_weights_are_not_read_through(tmp_path: Path) -> None:
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(16 << 30)
+    with pytest.raises(
+        ModelError, match=r"model\.safetensors: has 16,384 MiB, which no config\.json has; name a model's"
+    ):
+        read(tmp_path / "model.safetensors")
+
+
 def test_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"{tmp_path} has no config.json; name a model's directory"):
         read(tmp_path)

@@ -36,7 +36,7 @@ REFUSED: Mapping[str, str] = {
         dots3_note_text electra emu3 ernie exaone_moe falcon_h1 falcon_mamba flint fuyu gemma3n_text gemma4_assistant
         gemma4_text gemma4_unified_assistant gemma4_unified_text glm_moe_dsa gpt_neox_japanese granite_swa
         granitemoe_swa hrm_text hunyuan_v1_moe hy_v3 hy_v4 hyperclovax inkling2_text inkling_text iquestcoder jais2
-        jamba jetmoe kimi_linear kolibri1 laguna lfm2 lfm2_moe lfm3 llama4_text longcat_flash mamba mamba2
+        jamba jetmoe kimi_linear kolibri1 laguna lfm2_moe lfm3 llama4_text longcat_flash mamba mamba2
         megatron-bert mellum mimo_v2_flash minicpm3 minimax_m3_vl_text modernbert-decoder moshi nanochat nemotron_h
         olmo_hybrid openai-gpt persimmon qwen4_exp_text recurrent_gemma rembert roberta roberta-prelayernorm roc_bert
         roformer rwkv solar_open trocr vaultgemma xglm xlm xlm-roberta xlm-roberta-xl xlnet xlstm xmod youtu zamba

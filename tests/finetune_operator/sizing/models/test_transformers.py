@@ -50,6 +50,8 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("granitemoehybrid", {"attention_bias": True, "mamba_n_groups": 2, "mamba_conv_bias": False}),
     ("granitemoeshared", {"shared_intermediate_size": 1024}),
     ("internlm3", {"attention_bias": True, "mlp_bias": True}),
+    ("lfm2", {"block_auto_adjust_ff_dim": False, "full_attn_idxs": [2, 5], "conv_bias": True}),
+    ("lfm2", {"block_ffn_dim_multiplier": 1.3, "block_ff_dim": 6656, "tie_embedding": False}),
     ("llama", {"attention_bias": True, "mlp_bias": True, "head_dim": 64, "num_key_value_heads": 4}),
     ("minimax", {"num_hidden_layers": 3}),
     ("ministral3", {"sliding_window": 10}),

@@ -193,6 +193,27 @@ def lightning(keys: Keys, it: Frame) -> Block:
     )
 
 
+def with_short_convolutions(keys: Keys, it: Frame) -> Block:
+    """LFM2: attention in the layers that layer_types or full_attn_idxs says, in the others a short convolution."""
+    listed = keys.values.get("full_attn_idxs") is not None
+    full = full_layers(keys, it.layers, len(keys.indices("full_attn_idxs", it.layers)) if listed else it.layers)
+    conv = it.layers - full
+    bias = keys.flag("conv_bias", False)
+    kernel = keys.count("conv_L_cache", 3) + bias
+    return Block(
+        _present(
+            attention("q_proj", it.hidden, it.query, full),
+            attention("k_proj", it.hidden, it.key_value, full),
+            attention("v_proj", it.hidden, it.key_value, full),
+            attention("out_proj", it.query, it.hidden, full),
+            attention("in_proj", it.hidden, 3 * it.hidden, conv, bias=bias),
+            attention("out_proj", it.hidden, it.hidden, conv, bias=bias),
+        ),
+        # queries' and keys' norms, and the convolution of each channel
+        others=full * 2 * it.head_dim + conv * it.hidden * kernel,
+    )
+
+
 def with_mamba(keys: Keys, it: Frame) -> Block:
     """Granite 4: attention in the layers that layer_types says, Mamba-2 (arXiv:2405.21060) in the others."""
     full = full_layers(keys, it.layers, 0)

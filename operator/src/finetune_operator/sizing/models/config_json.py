@@ -15,16 +15,22 @@ from finetune_operator.sizing.models.keys import Keys, ModelError
 from finetune_operator.sizing.models.refusal import refuse_other_than_causal
 
 FILE = "config.json"
+_LONGEST = 16 * 2**20
+"""Bytes. The longest have a few kilobytes; what is longer is a file of weights."""
 _GIVE = "give the model's shape in spec.model.architecture"
 
 
 def read(path: Path) -> Architecture:
     """From a model's directory, or its config.json itself.
 
-    Raises ModelError, naming the file, where there is none, it isn't a JSON object, or `from_config` would.
+    Raises ModelError, naming the file, where there is none, it isn't a JSON object or far too long, or `from_config`
+    would.
     """
     file = path / FILE if path.is_dir() else path
     try:
+        if (size := file.stat().st_size) > _LONGEST:
+            what = f"has {size / 2**20:,.0f} MiB, which no {FILE} has"
+            raise ModelError(f"{file}: {what}; name a model's directory or its {FILE}")
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         what = f"{path} has no {FILE}" if file != path else f"{path}: there is no such file"
@@ -84,7 +90,7 @@ def _built(model_type: str, family: Family, keys: Keys) -> Architecture:
         head_dim=it.head_dim,
         intermediate_size=feed_forward.width,
         linears=linears,
-        tied_embeddings=keys.flag("tie_word_embeddings", family.tied),
+        tied_embeddings=_tied(family, keys),
         other_parameters=others,
         gated=feed_forward.gated,
         norms_per_layer=norms,
@@ -125,6 +131,11 @@ def _refuse_unusual(keys: Keys, it: Frame) -> None:
     width = keys.count("word_embed_proj_dim", it.hidden)
     if width != it.hidden:
         raise keys.error("word_embed_proj_dim", f"is {width} and hidden_size {it.hidden}; {_GIVE}")
+
+
+def _tied(family: Family, keys: Keys) -> bool:
+    stated = keys.flag("tie_word_embeddings", family.tied)
+    return keys.flag("tie_embedding", stated)  # as LFM2 has it
 
 
 def _query_key_weights(family: Family, it: Frame) -> int:

@@ -18,6 +18,7 @@ from finetune_operator.sizing.models.attention import (
     lightning,
     split,
     with_mamba,
+    with_short_convolutions,
     with_sinks,
 )
 from finetune_operator.sizing.models.family import Family
@@ -31,6 +32,7 @@ from finetune_operator.sizing.models.feed_forward import (
     four_times,
     gated,
     gated_fused,
+    gated_rounded,
     plain,
     shared_experts,
     shared_width,
@@ -234,6 +236,13 @@ FAMILIES: Mapping[str, Family] = {
     "helium": Family(split(bias=_biased, out_bias=never), gated(bias=stated("mlp_bias")), head_dim=head_dim(128)),
     "hunyuan_v1_dense": Family(split(bias=_biased), gated(), key_value_heads=or_as_many, query_key_norm=always),
     "internlm3": Family(split(bias=_internlm_bias), gated(bias=_internlm_bias), head_dim=head_dim(128)),
+    "lfm2": Family(
+        with_short_convolutions,
+        gated_rounded,
+        tied=True,
+        query_key_norm=always,
+        query_key_weights="counted",
+    ),
     "llama": _LLAMA,
     "minimax": Family(lightning, experts(key="intermediate_size")),
     "minimax_m2": Family(

@@ -38,6 +38,16 @@ def gated_fused(*, up: str = "gate_up_proj", down: str = "down_proj", key: str =
     return build
 
 
+def gated_rounded(keys: Keys, it: Frame) -> Block:
+    """As `gated`, two thirds as wide as intermediate_size says, rounded up to a multiple (LFM2; Llama 1's rule)."""
+    width = keys.count("intermediate_size" if keys.values.get("block_ff_dim") is None else "block_ff_dim")
+    if keys.flag("block_auto_adjust_ff_dim", True):
+        width = int(keys.factor("block_ffn_dim_multiplier", 1.0) * (2 * width // 3))
+        multiple = keys.count("block_multiple_of", 256)
+        width = max(1, -(-width // multiple)) * multiple
+    return Block(_gated(("w1", "w3", "w2"), it.hidden, width, it.layers, bias=False), width)
+
+
 def plain(up: str, down: str, *, bias: Rule = never, width: Count | None = None, others: int = 0) -> Builder:
     """Up and down, with an activation between that has `others` parameters a layer."""
 

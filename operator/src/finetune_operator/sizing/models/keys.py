@@ -66,6 +66,15 @@ class Keys:
             return default
         return None if self.values[name] is None else self.count(key)
 
+    def factor(self, key: str, default: float) -> float:
+        """A number above 0, a thousand at most; the default where the key is missing or null."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1000:
+            raise self.error(key, f"is {_shown(value)}; it must be a number above 0, and 1000 at most")
+        return value
+
     def flag(self, key: str, default: bool) -> bool:
         """True or false; the default where the key is missing. Null is no, as Python has it in transformers."""
         value = self.values.get(key, default)
