@@ -46,7 +46,7 @@ def row(name: str, memory: float, tflops: float, price: float | None, **more: An
 SMALL = row("Small", 10, 50, 0.25, bf16=False)
 MEDIUM = row("Medium", 24, 100, 1)
 LARGE = row("Large", 80, 300, 4)
-SWIFT = row("Swift", 82, 450, 6.2)
+SWIFT = row("Swift", 80, 450, 6.2)
 UNPRICED = row("Unpriced", 48, 100, None)
 SLICE = row("Slice", 20, 40, 0.25, interconnect=Interconnect(kind="none"), resource="nvidia.com/mig-2g.20gb")
 FOREIGN = row("Foreign", 192, 1000, 2, resource="amd.com/gpu")

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from finetune_operator.sizing.choice import rank
 from finetune_operator.sizing.choice.arithmetic import Arithmetic
 from finetune_operator.sizing.choice.choose import choose
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.cluster.offer import Appears, Availability, Share
 from finetune_operator.sizing.cluster.offers import Available, of_whole_table
 from finetune_operator.sizing.facts import DataFacts
-from finetune_operator.sizing.hardware import Table
+from finetune_operator.sizing.hardware import Table, builtin
 from tests.finetune_operator.sizing.choice.places import ALL, chosen, cluster
 from tests.finetune_operator.sizing.choice.plain import TABLE, estimate, predict, request, row
 
@@ -250,3 +251,19 @@ def test_little_is_computed() -> None:
     choose(request("lora", training={"packing": True}), there, kinds, arithmetic)
     assert calls["memory"] < 2 * 50
     assert calls["time"] < 2 * 100
+
+
+@pytest.mark.parametrize(
+    ("kinds", "gigabytes"),
+    [
+        (("RTX-3060", "T4", "RTX-4080"), 16),
+        (("L4", "A10G", "A5000", "RTX-3090", "RTX-4090"), 24),
+        (("RTX-5090",), 32),
+        (("A100-40GB", "H100-80GB-MIG-3g.40gb"), 40),
+        (("A40", "L40S", "A6000"), 48),
+        (("A100-80GB", "H100-80GB", "H100-PCIe"), 80),
+        (("H100-NVL",), 96),
+    ],
+)
+def test_kinds_of_one_size(kinds: tuple[str, ...], gigabytes: int) -> None:
+    assert {rank.sold_as(builtin().row(kind)) for kind in kinds} == {gigabytes}

@@ -230,7 +230,8 @@ QUEUED = cluster({"Medium": [8]}, shares={"Medium": Share("queue a", 4, 4, "flav
         (
             request(resources={"accelerator": "Medium"}),
             Available((), excluded=(Excluded("gpu-1", "Medium", "its taint a:NoSchedule is not tolerated"),)),
-            "no node with Medium can run this job's pods: gpu-1 (Medium): its taint a:NoSchedule is not tolerated",
+            "no node with Medium can run this job's pods: gpu-1 (Medium): its taint a:NoSchedule is not tolerated; "
+            "change podTemplate or resources",
         ),
     ],
 )

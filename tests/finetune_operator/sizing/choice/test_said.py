@@ -40,7 +40,7 @@ def test_nearly_the_same_cost_is_a_tie() -> None:
             request(resources={"priceUSDPerHour": 0}),
             {"Medium": [1], "Swift": [1]},
             "1x Medium",
-            "costs about the same ($0.00), and takes 1x Swift of 82.0 GiB instead of 1x Medium of 24.0 GiB",
+            "costs about the same ($0.00), and takes 1x Swift of 80.0 GiB instead of 1x Medium of 24.0 GiB",
         ),
         # a cent is too little to tell them apart
         (

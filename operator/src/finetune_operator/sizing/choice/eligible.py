@@ -114,7 +114,9 @@ def _of_kind(request: Request, row: Hardware, there: Available, notes: tuple[str
     if offers:
         return Eligible(offers, notes)
     if excluded := [each for each in there.excluded if each.kind == row.name]:
-        raise SizingError(f"no node with {row.name} can run this job's pods: {_listed(excluded)}")
+        raise SizingError(
+            f"no node with {row.name} can run this job's pods: {_listed(excluded)}; change podTemplate or resources"
+        )
     # a pool that has been scaled to nothing shows no node, so a kind that is named is taken at its word
     unseen = replace(Offer(row), appears=Appears(per_node=row.per_node, promised=False))
     return Eligible((unseen,), (*notes, f"no node has {row.name}; the job waits until one does"))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from finetune_api.schema import Optimizer
 from finetune_operator.sizing.choice.option import Option
 from finetune_operator.sizing.cluster.offer import Availability
+from finetune_operator.sizing.hardware import Hardware
 
 TIE = 1.1
 """Costs that differ by less than this factor count as the same: the speed of a run is not known to a tenth, and nobody
 should be given eight accelerators instead of one for it, or an optimizer that rounds.
 """
-_SIZES = 10
-"""GiB: an A100 and an H100 of 80 GB are of one size, though their drivers report a little more or less."""
 # Those that keep the moments in 8 bits (Dettmers et al. 2022, arXiv:2110.02861: no loss of quality was measured, on
 # their tasks), and those that may move them to host memory.
 _PLAIN: Mapping[Optimizer, int] = {"adamw": 0, "adamw8bit": 1, "pagedAdamw": 2, "pagedAdamw8bit": 3}
@@ -69,7 +69,14 @@ def kind(option: Option, *, priced: bool) -> Class:
 
 def modesty(option: Option) -> tuple[int, int]:
     """How much it takes of what others may want, the least first: accelerators, and the size of each."""
-    return option.accelerators, round((option.hardware.memory_gib or 0.0) / _SIZES)
+    return option.accelerators, sold_as(option.hardware)
+
+
+def sold_as(hardware: Hardware) -> int:
+    """GB of memory that an accelerator is sold with, a multiple of 8: drivers report up to 3 GiB less. An L4 and an
+    RTX 3090 are of one size by it, and so are an A100 and an H100 of 80 GB.
+    """
+    return 8 * math.ceil(((hardware.memory_gib or 0.0) - 0.5) / 8)
 
 
 def size(option: Option, *, priced: bool) -> float:
