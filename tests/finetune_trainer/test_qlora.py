@@ -103,3 +103,14 @@ def test_the_guard_is_needed_where_the_cpu_repacks(job: dict[str, Any], tiny_mod
             module.support_avx512bf16_for_cpu = True
     evaluate(unguarded, ids)
     assert torch.cosine_similarity(gradients(unguarded, ids), expected, dim=0) < 0.9
+
+
+def test_products_are_in_half_precision_behind_a_norm_in_fp32(job: dict[str, Any], tiny_model: Path) -> None:
+    import bitsandbytes as bnb
+
+    layers = [each for each in load(job, tiny_model).modules() if isinstance(each, bnb.nn.Linear4bit)]
+    for layer in layers:
+        layer(torch.zeros(1, layer.in_features, dtype=torch.float32))
+
+    assert layers
+    assert {layer.compute_dtype for layer in layers} == {torch.bfloat16}

@@ -126,6 +126,7 @@ def load_model(
         raise _cannot_load("model", error) from error
     if config.method == "qlora":
         _keep_layout(model)
+        _keep_arithmetic(model)
     model.config.use_cache = False
     return model
 
@@ -168,6 +169,18 @@ def _keep_layout(model: PreTrainedModel) -> None:
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False
+
+
+def _keep_arithmetic(model: PreTrainedModel) -> None:
+    """Stop bitsandbytes from computing in the type of its first input.
+
+    Behind a LayerNorm, whose result autocast on GPUs makes fp32, all products would be in fp32 otherwise.
+    """
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.compute_type_is_set = True
 
 
 def _refused(kind: str, what: str) -> Failure:
