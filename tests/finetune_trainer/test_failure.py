@@ -37,6 +37,7 @@ def caused(inner: BaseException) -> Exception:
         (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), OOM, "20.00 MiB"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), OOM, "CUBLAS"),
         (RuntimeError("CUDA driver error: out of memory"), OOM, "driver"),
+        (RuntimeError("expandable_segments: memory mapping failed with OOM on device 0"), OOM, "mapping"),
         (RuntimeError("ncclUnhandledCudaError\nLast error:\nCuda failure 2 'out of memory'"), OOM, "nccl"),
         (RuntimeError("Last error:\nCuda failure 'out of memory'"), OOM, "microBatchSize"),
         (RuntimeError("Last error:\nCuda failure 1 'invalid argument'"), Outcome.INTERNAL, "invalid argument"),

@@ -25,7 +25,7 @@ _GPU_MEMORY = re.compile(
     r"CUDA out of memory|CUDA (?:driver )?error: out of memory|Cuda failure (?:2 )?'out of memory'"
     r"|Triton Error \[CUDA\]: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED"
     r"|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
-    r"|cudaErrorMemoryAllocation|cudaMallocManaged",
+    r"|cudaErrorMemoryAllocation|cudaMallocManaged|memory mapping failed with OOM",
     re.IGNORECASE,
 )
 # safetensors and torch.save wrap the system's ENOSPC in exceptions of their own.

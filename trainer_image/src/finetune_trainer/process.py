@@ -17,6 +17,8 @@ from typing import NoReturn, Protocol
 os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+# What Triton does unasked; it warns that a later one won't.
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 # No two packs are of one length, and fixed segments of GPU memory would fill up with gaps.
 if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
     # its older name, by which most know it
