@@ -18,7 +18,7 @@ from finetune_operator.planning import assume, inputs, surroundings, text
 from finetune_operator.planning.surroundings import SurroundingsError
 from finetune_operator.settings import TrainerSettings
 from finetune_operator.sizing.choice.error import SizingError
-from finetune_operator.sizing.cluster.offers import Available
+from finetune_operator.sizing.cluster.offers import Available, of_whole_table
 from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.hardware import Table, builtin
 from finetune_operator.sizing.hardware.read import HardwareError, read
@@ -129,7 +129,7 @@ def _available(args: argparse.Namespace, job: FineTuneJob, table: Table) -> Avai
     elif args.nodes is not None:
         cluster = surroundings.from_file(args.nodes)
     else:
-        return surroundings.of_table(table)
+        return of_whole_table(table)
     for each in cluster.unseen:
         print(f"warning: {each}", file=sys.stderr)
     defaults = TrainerSettings()

@@ -1,4 +1,4 @@
-"""What there is to run on: the whole hardware table, nodes from a file, or a live cluster."""
+"""What there is to run on: nodes from a file, or a live cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 
 from finetune_operator.planning.objects import fault
 from finetune_operator.sizing.cluster.demand import Demand
-from finetune_operator.sizing.cluster.offers import Available, available, of_whole_table
+from finetune_operator.sizing.cluster.offers import Available, available
 from finetune_operator.sizing.cluster.queue import Kueue, queue
 from finetune_operator.sizing.cluster.usage import requested
 from finetune_operator.sizing.hardware import Table
@@ -35,11 +35,6 @@ class Cluster:
     kueue: Kueue = field(default_factory=Kueue)
     unseen: Sequence[str] = ()
     """What else there is and may not be seen, each with what follows: to be told to the user."""
-
-
-def of_table(table: Table) -> Available:
-    """Where nobody says what there is: everything that is sold."""
-    return of_whole_table(table)
 
 
 def of_cluster(cluster: Cluster, wanted: Demand, table: Table, *, queue_name: str | None) -> Available:
