@@ -58,6 +58,9 @@ def setup(architecture: Architecture, method: Any, accelerators: int = 1, shardi
         (setup(LARGE, "full", 8, "fsdp"), 179, 1, 2485, 3600),
         # What is trained in fp16 is turned into fp32 by every process before it is sharded.
         (setup(SMALL, "full", 4, "fsdp", precision="fp16"), 21, 1, 24, 90),
+        # So is what isn't trained, into fp16.
+        (setup(MIDDLE, "lora", 2, "fsdp"), 7, 1, 21, 36),
+        (setup(MIDDLE, "lora", 2, "fsdp", precision="fp16"), 43, 1, 21, 36),
     ],
 )
 def test_table(run: Setup, memory: int, shared: int, storage: int, grace: int) -> None:

@@ -114,8 +114,12 @@ def _paged(setup: Setup) -> int:
 
 
 def _loading(setup: Setup) -> int:
-    """Weights that can't stay mapped, because they are turned into another type before they are sharded."""
-    if setup.sharding != "fsdp" or precision.weight(setup) == STORED or setup.method == "qlora":
+    """Weights that can't stay mapped, because they are turned into another type before they are sharded.
+
+    Models are published in bf16: under fp16 all of them are, though they take as many bytes.
+    """
+    as_published = precision.weight(setup) == STORED and setup.precision != "fp16"
+    if setup.sharding != "fsdp" or as_published or setup.method == "qlora":
         return 0
     return setup.architecture.parameters * precision.weight(setup) * setup.accelerators
 
