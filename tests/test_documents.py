@@ -47,8 +47,8 @@ RUN_BY = {
     r"python -m e2e\.demo\.make_data --output build/demo": (LOCAL, '"e2e.demo.make_data", "--output"'),
     r"finetune run -f examples/local\.yaml --work \S+": (LOCAL, '"finetune", "run", "-f", "examples/local.yaml"'),
     r"finetune run -f examples/quickstart\.yaml --work \S+ --mount quickstart-data=build/demo": (
-        LOCAL,
-        '"examples/quickstart.yaml", "--work", str(work), "--mount", "quickstart-data=build/demo"',
+        "tests/e2e_demo/test_learning.py",
+        '"--mount", f"quickstart-data={demo}"',
     ),
     r"finetune hardware( -o yaml| --hardware ours\.yaml)?": (HARDWARE, 'main(["hardware", *options])'),
     r"finetune plan( -f examples/lora-llama-8b\.yaml .*)?": (PLAN, "test_what_the_readme_shows"),
