@@ -151,6 +151,18 @@ def test_what_would_fit_is_searched_for(asked: Request, there: Available, fits: 
             "spec.resources.maxCostUSD: no price of Unpriced is known, so no cost is; set resources.priceUSDPerHour",
         ),
         (
+            request("lora", resources={"accelerator": "Large", "maxCostUSD": 4}),
+            ALL,
+            "spec.resources.maxCostUSD: the cheapest plan costs $4.05, in 1h (1x Large), and $4.00 is allowed; without "
+            "resources.accelerator it would cost $2.16, in 2h9m (4x Small)",
+        ),
+        (
+            request("lora", resources={"accelerator": "cpu", "maxDurationSeconds": 3600}),
+            ALL,
+            "spec.resources.maxDurationSeconds: the speed of cpu is not known, so neither time nor cost is; remove it "
+            "(activeDeadlineSeconds stops a run that takes too long)",
+        ),
+        (
             request("lora", resources={"maxCostUSD": 3, "spot": True}),
             cluster({"Unpriced": [1]}),
             "spec.resources.maxCostUSD: no spot price of Unpriced is known, so no cost is; set "

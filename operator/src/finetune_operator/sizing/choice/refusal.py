@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from finetune_api.spec.resources import ResourcesSpec
 from finetune_operator.duration import duration
 from finetune_operator.sizing.choice import rank
+from finetune_operator.sizing.choice.eligible import usable_unasked
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.instead import Suggestions
 from finetune_operator.sizing.choice.option import GIB, Fault, Option
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.choice.shown import gib, parameters, price_name, usd
+from finetune_operator.sizing.cluster.offer import Offer
 
 _CALLED = {"full": "full fine-tuning", "lora": "lora", "qlora": "qlora", "ia3": "ia3"}
 
@@ -88,9 +91,13 @@ class Refusal:
         timed = [option for option in options if option.seconds is not None]
         if not timed:
             field = "maxDurationSeconds" if asked.max_duration_seconds is not None else "maxCostUSD"
+            unknown = "the number of training tokens is not known"
+            if self.request.data_is_known:
+                kinds = ", ".join(dict.fromkeys(option.hardware.name for option in options))
+                unknown = f"the speed of {kinds} is not known"
             return (
-                f"spec.resources.{field}: the number of training tokens is not known, so neither time nor cost is; "
-                "remove it (activeDeadlineSeconds stops a run that takes too long)"
+                f"spec.resources.{field}: {unknown}, so neither time nor cost is; remove it (activeDeadlineSeconds "
+                "stops a run that takes too long)"
             )
         sentences = []
         fastest = min(timed, key=lambda option: option.seconds or 0.0)
@@ -110,7 +117,7 @@ class Refusal:
         if (cheapest.cost_usd or 0.0) > asked.max_cost_usd:
             sentences.append(
                 f"spec.resources.maxCostUSD: the cheapest plan costs {_costs(cheapest)}, and "
-                f"{usd(asked.max_cost_usd)} is allowed{self._on_spot(asked.max_cost_usd)}"
+                f"{usd(asked.max_cost_usd)} is allowed{self._otherwise(asked.max_cost_usd)}"
             )
         if not sentences:
             sentences.append(
@@ -119,15 +126,21 @@ class Refusal:
             )
         return "; ".join(sentences)
 
-    def _on_spot(self, limit: float) -> str:
-        asked = self.request.resources
-        if asked.spot is not None or asked.price_usd_per_hour is not None:
-            return ""
-        interruptible = replace(self.request, resources=asked.model_copy(update={"spot": True}))
-        option = self.suggestions.best(interruptible, self.suggestions.offers)
-        if option is None or option.cost_usd is None or option.cost_usd > limit:
-            return ""
-        return f"; with resources.spot: true it would cost {_costs(option)}"
+    def _otherwise(self, limit: float) -> str:
+        """What would bring the cost under the limit."""
+        asked, suggestions = self.request.resources, self.suggestions
+        ways: list[tuple[str, ResourcesSpec, Sequence[Offer]]] = []
+        if asked.accelerator is not None:
+            any_kind = asked.model_copy(update={"accelerator": None})
+            ways.append(("without resources.accelerator", any_kind, usable_unasked(suggestions.there.offers)))
+        if asked.spot is None and asked.price_usd_per_hour is None:
+            ways.append(("with resources.spot: true", asked.model_copy(update={"spot": True}), suggestions.offers))
+        for words, resources, offers in ways:
+            other = replace(self.request, resources=resources)
+            option = suggestions.best(other, offers)
+            if option is not None and option.cost_usd is not None and option.cost_usd <= limit:
+                return f"; {words} it would cost {_costs(option)}"
+        return ""
 
 
 def _pinned(request: Request) -> list[str]:

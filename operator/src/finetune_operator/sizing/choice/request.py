@@ -121,6 +121,11 @@ class Request:
         return min(self.max_sequence_length, max(longest, 1))
 
     @property
+    def data_is_known(self) -> bool:
+        """Whether there is enough to tell time and cost."""
+        return self.data.rows is not None and self.data.tokens is not None
+
+    @property
     def one_by_one(self) -> bool:
         """Packs go alone, as the trainer has it: without a flash kernel a mask of several would be over all of them."""
         return self.packed and self.kernel != "flash"

@@ -64,7 +64,7 @@ class Search:
         fits = self._fits(hardware, prediction)
         time = cost = None
         if fits:
-            data = self.request.data if self._data_is_known else self._assumed
+            data = self.request.data if self.request.data_is_known else self._assumed
             time = self.arithmetic.estimate(self.request, setup, hardware, split.nodes, data)
         if time is not None:
             cost = cost_usd(
@@ -74,7 +74,7 @@ class Search:
                 spot=bool(asked.spot),
                 price=asked.price_usd_per_hour,
             )
-        estimate = time if self._data_is_known else None
+        estimate = time if self.request.data_is_known else None
         on_cpu = hardware.resource is None
         return Option(
             offer=offer,
@@ -246,10 +246,6 @@ class Search:
             if cost > asked.max_cost_usd:
                 return Fault.TOO_DEAR
         return None
-
-    @property
-    def _data_is_known(self) -> bool:
-        return self.request.data.rows is not None and self.request.data.tokens is not None
 
     @cached_property
     def _assumed(self) -> DataFacts:
