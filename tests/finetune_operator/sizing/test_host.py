@@ -26,6 +26,7 @@ def shape(name: str) -> Architecture:
 
 
 SMALL, MIDDLE, LARGE = shape("Qwen/Qwen2.5-0.5B"), shape("meta-llama/Llama-3.1-8B"), shape("meta-llama/Llama-3.1-70B")
+EXPERTS = shape("Qwen/Qwen3-30B-A3B")
 
 
 def setup(architecture: Architecture, method: Any, accelerators: int = 1, sharding: Any = "none", **more: Any) -> Setup:
@@ -61,6 +62,9 @@ def setup(architecture: Architecture, method: Any, accelerators: int = 1, shardi
         # So is what isn't trained, into fp16.
         (setup(MIDDLE, "lora", 2, "fsdp"), 7, 1, 21, 36),
         (setup(MIDDLE, "lora", 2, "fsdp", precision="fp16"), 43, 1, 21, 36),
+        # Experts are put together by every process: 58 GB of them, twice.
+        (setup(EXPERTS, "lora", 2, "ddp"), 8, 1, 107, 150),
+        (setup(EXPERTS, "lora", 2, "fsdp"), 136, 1, 107, 150),
     ],
 )
 def test_table(run: Setup, memory: int, shared: int, storage: int, grace: int) -> None:

@@ -114,14 +114,18 @@ def _paged(setup: Setup) -> int:
 
 
 def _loading(setup: Setup) -> int:
-    """Weights that can't stay mapped, because they are turned into another type before they are sharded.
+    """Weights that can't stay mapped, because every process makes others of them before they are sharded.
 
-    Models are published in bf16: under fp16 all of them are, though they take as many bytes.
+    Under fp16 these are all: models are published in bf16, and what is trained is held in fp32. Otherwise they are
+    experts, published one by one and put together (transformers 5.23, core_model_loading.py, MergeModulelist).
     """
-    as_published = precision.weight(setup) == STORED and setup.precision != "fp16"
-    if setup.sharding != "fsdp" or as_published or setup.method == "qlora":
+    if setup.sharding != "fsdp" or setup.method == "qlora":
         return 0
-    return setup.architecture.parameters * precision.weight(setup) * setup.accelerators
+    if precision.weight(setup) == STORED and setup.precision != "fp16":
+        made = sum(linear.weights for linear in setup.architecture.linears if not linear.module)
+    else:
+        made = setup.architecture.parameters
+    return made * precision.weight(setup) * setup.accelerators
 
 
 def _saving(setup: Setup) -> int:
