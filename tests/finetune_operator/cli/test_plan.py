@@ -268,6 +268,12 @@ def test_another_engine_can_be_assumed(tmp_path: Path, capsys: pytest.CaptureFix
             ["hf://nobody/knows-this", "spec.model.architecture", "--model-config"],
         ),
         ({"method": "lorra"}, [], ["spec.method", "did you mean"]),
+        (
+            {"adapter": {"targetModules": ["q_porj"]}},
+            [],
+            ['spec.adapter.targetModules: "q_porj" is not a module of llama'],
+        ),
+        ({"model": {"source": "file://nowhere"}}, [], ["spec.model.source: ", "nowhere: there is no such file"]),
     ],
 )
 def test_bad_input(

@@ -14,6 +14,7 @@ from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.known import model_facts
 from finetune_operator.sizing.models.catalogue import lookup
 from finetune_operator.sizing.models.config_json import read
+from finetune_operator.sizing.models.keys import ModelError
 from finetune_operator.sizing.speed import tokens_from_bytes
 
 
@@ -35,7 +36,10 @@ def model(job: FineTuneJob, *, config: Path | None, folder: Path) -> ModelFacts:
         return ModelFacts(read(config), "config.json")
     source = _source(job.spec.model.source)
     if isinstance(source, File) and job.spec.model.architecture is None:
-        return ModelFacts(read(folder / source.path), "config.json")
+        try:
+            return ModelFacts(read(folder / source.path), "config.json")
+        except ModelError as error:
+            raise ModelError(f"spec.model.source: {error}") from None
     return model_facts(job.spec.model, config=None)
 
 

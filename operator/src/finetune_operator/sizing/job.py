@@ -23,6 +23,7 @@ from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.hardware import Table
 from finetune_operator.sizing.memory import trained
 from finetune_operator.sizing.models.refusal import refuse_quantized
+from finetune_operator.sizing.models.targets import refuse_unknown_targets
 from finetune_operator.sizing.quantity import amount
 from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import Estimate, price_usd_per_hour
@@ -71,10 +72,13 @@ def size(
 
     Raises:
         SizingError: nothing fits; the text says why and what would.
-        ModelError: the model is stored in a form that the method cannot train.
+        ModelError: the model is stored in a form that the method cannot train, or lacks a module that is to get an
+            adapter.
     """
     refuse_quantized(model.architecture, job.spec.method, job.spec.model.source)
     asked = request(job, model=model, data=data, engine=engine, max_nodes=max_nodes)
+    if job.spec.method != "full" and not job.spec.model.trust_remote_code:  # the model's own code has its own names
+        refuse_unknown_targets(model.architecture, asked.target_modules)
     choice = choose(asked, available, table)
     host_needs = _host(job, choice.best.setup)
     if choice.best.count == 0 and asked.resources.memory is None:
