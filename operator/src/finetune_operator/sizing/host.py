@@ -62,13 +62,13 @@ class HostNeeds:
     """Size of the work volume."""
 
 
-def needs(setup: Setup, *, keep: int, downloaded_bytes: int = 0) -> HostNeeds:
+def needs(setup: Setup, *, keep: int, nodes: int = 1, downloaded_bytes: int = 0) -> HostNeeds:
     """What a run of `setup` needs that keeps `keep` checkpoints and downloads so many bytes to its volume."""
-    shared = SHARED_MEMORY * (setup.accelerators - 1)
+    shared = _shared_memory(setup, nodes)
     written = checkpoint_bytes(setup)
     stored = (keep + 1) * written + _trained_bytes(setup) + downloaded_bytes + SMALL_FILES
     return HostNeeds(
-        memory_bytes=math.ceil(_memory(setup) * SPARE) + shared,
+        memory_bytes=memory_bytes(setup, nodes=nodes),
         shared_memory_bytes=shared,
         grace_seconds=min(LONGEST_GRACE_SECONDS, LAST_STEP_SECONDS + math.ceil(written / DISK + written / DIGEST)),
         storage_bytes=math.ceil(stored / DISK_USED),
@@ -85,6 +85,11 @@ def in_gib(found: HostNeeds) -> Host:
     )
 
 
+def memory_bytes(setup: Setup, *, nodes: int = 1) -> int:
+    """Memory limit of each of the run's pods, one on a node, with what it has in /dev/shm."""
+    return math.ceil(_memory(setup, nodes) * SPARE) + _shared_memory(setup, nodes)
+
+
 def checkpoint_bytes(setup: Setup) -> int:
     """Bytes of one checkpoint: what is trained, and its moments. Sharded or not, they are written once."""
     return _trained_bytes(setup) + round(trained.parameters(setup) * optimizer.per_parameter(setup))
@@ -95,7 +100,16 @@ def model_bytes(architecture: Architecture) -> int:
     return architecture.parameters * STORED
 
 
-def _memory(setup: Setup) -> int:
+def _shared_memory(setup: Setup, nodes: int) -> int:
+    return SHARED_MEMORY * (_processes(setup, nodes) - 1)
+
+
+def _processes(setup: Setup, nodes: int) -> int:
+    """Of one pod; on a CPU there is one."""
+    return max(1, setup.accelerators // nodes)
+
+
+def _memory(setup: Setup, nodes: int) -> int:
     """Bytes of host memory at the fullest moment.
 
     Weights are mapped from their files, and moments from a checkpoint's: what the kernel caches of them goes when
@@ -103,17 +117,19 @@ def _memory(setup: Setup) -> int:
     """
     if setup.device == "cpu":
         return predict(setup).total + POD
-    return PROCESS * setup.accelerators + POD + _paged(setup) + max(_loading(setup), _saving(setup), _exporting(setup))
+    processes = _processes(setup, nodes)
+    at_once = max(_loading(setup, processes), _saving(setup), _exporting(setup))
+    return PROCESS * processes + POD + _paged(setup, processes) + at_once
 
 
-def _paged(setup: Setup) -> int:
+def _paged(setup: Setup, processes: int) -> int:
     """Moments that may all be in host memory when the GPUs are full; each process of ddp has its own."""
     if not setup.optimizer.startswith("paged"):
         return 0
-    return round(trained.parameters(setup) * optimizer.per_parameter(setup)) * setup.accelerators
+    return round(trained.parameters(setup) * optimizer.per_parameter(setup)) * processes
 
 
-def _loading(setup: Setup) -> int:
+def _loading(setup: Setup, processes: int) -> int:
     """Weights that can't stay mapped, because every process makes others of them before they are sharded.
 
     Under fp16 these are all: models are published in bf16, and what is trained is held in fp32. Otherwise they are
@@ -125,7 +141,7 @@ def _loading(setup: Setup) -> int:
         made = sum(linear.weights for linear in setup.architecture.linears if not linear.module)
     else:
         made = setup.architecture.parameters
-    return made * precision.weight(setup) * setup.accelerators
+    return made * precision.weight(setup) * processes
 
 
 def _saving(setup: Setup) -> int:

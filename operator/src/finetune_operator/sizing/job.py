@@ -25,7 +25,7 @@ from finetune_operator.sizing.memory import trained
 from finetune_operator.sizing.models.refusal import refuse_quantized
 from finetune_operator.sizing.models.targets import refuse_unknown_targets
 from finetune_operator.sizing.quantity import amount
-from finetune_operator.sizing.setup import Engine, Setup
+from finetune_operator.sizing.setup import Engine
 from finetune_operator.sizing.speed import Estimate, price_usd_per_hour
 
 
@@ -80,20 +80,20 @@ def size(
     if job.spec.method != "full" and not job.spec.model.trust_remote_code:  # the model's own code has its own names
         refuse_unknown_targets(model.architecture, asked.target_modules)
     choice = choose(asked, available, table)
-    host_needs = _host(job, choice.best.setup)
+    host_needs = _host(job, choice.best)
     if choice.best.count == 0 and asked.resources.memory is None:
         choice = _on_a_node(choice, asked, host_needs, available.host_bytes)
     sizing = _sizing(choice, asked).model_copy(update={"host": host_needs, "notes": list(choice.notes) or None})
     return Sized(sizing, choice, tuple(advise(_case(job, model, data, choice.best, asked, today=today))))
 
 
-def _host(job: FineTuneJob, setup: Setup) -> Host:
-    """What else the pod is given."""
+def _host(job: FineTuneJob, best: Option) -> Host:
+    """What else each pod is given."""
     checkpoint = job.spec.checkpoint or CheckpointSpec()
     keep = defaults.CHECKPOINTS_KEPT if checkpoint.keep is None else checkpoint.keep
     on_hub = job.spec.model.source.startswith("hf://")
-    downloaded = host.model_bytes(setup.architecture) if on_hub else 0
-    return host.in_gib(host.needs(setup, keep=keep, downloaded_bytes=downloaded))
+    downloaded = host.model_bytes(best.setup.architecture) if on_hub else 0
+    return host.in_gib(host.needs(best.setup, keep=keep, nodes=best.nodes, downloaded_bytes=downloaded))
 
 
 def _on_a_node(choice: Choice, asked: Request, needs: Host, largest: int | None) -> Choice:

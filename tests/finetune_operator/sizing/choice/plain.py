@@ -3,7 +3,8 @@
 Memory of one accelerator in GiB: weights 16 (qlora 6), under full training 16 of gradients and 64 of optimizer states
 (16 in 8 bits, 0 paged), and for each sequence of the micro-batch 4, or 1 with checkpointing; fsdp divides all but the
 last by the number of accelerators. Time: an hour for a million tokens on 100 TFLOP/s, a third more with checkpointing,
-a tenth more on several accelerators and two on sharded ones, a fifth more for a micro-batch of one.
+a tenth more on several accelerators and two on sharded ones, a fifth more for a micro-batch of one. Host memory in GiB:
+4 for each accelerator, and 16 for full training.
 """
 
 from __future__ import annotations
@@ -130,7 +131,11 @@ def estimate(request: Request, setup: Setup, hardware: Hardware, nodes: int, dat
     return Time(hours * 3600)
 
 
-PLAIN = Arithmetic(predict, estimate)
+def host_memory(setup: Setup, nodes: int) -> int:
+    return (4 * setup.accelerators // nodes + (16 if setup.method == "full" else 0)) * GIB
+
+
+PLAIN = Arithmetic(predict, estimate, host_memory)
 
 
 def request(

@@ -16,7 +16,7 @@ from finetune_operator.sizing.cluster.offers import Available, of_whole_table
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Table, builtin
 from tests.finetune_operator.sizing.choice.places import ALL, chosen, cluster
-from tests.finetune_operator.sizing.choice.plain import TABLE, estimate, predict, request, row
+from tests.finetune_operator.sizing.choice.plain import TABLE, estimate, host_memory, predict, request, row
 
 FULL_8BIT = {"optimizer": "adamw8bit"}
 IN_FP32 = {"precision": "fp32"}
@@ -246,7 +246,7 @@ def test_little_is_computed() -> None:
 
     kinds = Table(tuple(row(f"Kind-{i}", 8.0 * i, 50.0 * i, 0.5 * i) for i in range(1, 13)))
     there = of_whole_table(kinds)
-    arithmetic = Arithmetic(counted("memory", predict), counted("time", estimate))
+    arithmetic = Arithmetic(counted("memory", predict), counted("time", estimate), host_memory)
     choose(request("full", training={"packing": True}), there, kinds, arithmetic)
     choose(request("lora", training={"packing": True}), there, kinds, arithmetic)
     assert calls["memory"] < 2 * 50

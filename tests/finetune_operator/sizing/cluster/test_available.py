@@ -137,6 +137,14 @@ def test_a_node_without_cpu_or_memory_for_the_pod() -> None:
     assert offer.why_not(1) == "gpu-1 is full: 12.0 GiB of memory is left, and 32.0 GiB of memory is asked for"
 
 
+def test_what_only_a_plan_asks_of_the_host() -> None:
+    """Host memory follows from how a run is split, so nodes are asked for it plan by plan."""
+    hog = gpu_pod(1)
+    hog["spec"]["containers"][0]["resources"]["requests"] = {"memory": "50Gi"}
+    (offer,) = here([node()], [hog]).offers
+    assert [offer.for_pods_of(gib * 2**30).availability(1) for gib in (12, 13, 62, 63)] == [FREE, TAKEN, TAKEN, NEVER]
+
+
 TWO = [node("gpu-1"), node("gpu-2", gpus=4)]
 
 

@@ -1,12 +1,15 @@
-"""The models that a choice is made with: memory and time. Passed in: a policy can be tried on plain figures."""
+"""The models that a choice is made with: memory, of GPUs and hosts, and time. Passed in: a policy can be tried on plain
+figures.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from finetune_operator.sizing import speed
+from finetune_operator.sizing import host, speed
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Hardware
@@ -40,11 +43,13 @@ class Estimate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """Both."""
+    """All of them."""
 
     predict: Callable[[Setup], Prediction]
     estimate: Callable[[Request, Setup, Hardware, int, DataFacts], Estimate | None]
     """Of the request's run over this data, on so many nodes; None: it is not known."""
+    host_memory: Callable[[Setup, int], int]
+    """Bytes that the pod requests on each of so many nodes."""
 
 
 def estimate(request: Request, setup: Setup, hardware: Hardware, nodes: int, data: DataFacts) -> Estimate | None:
@@ -61,5 +66,10 @@ def estimate(request: Request, setup: Setup, hardware: Hardware, nodes: int, dat
     )
 
 
-MODELS = Arithmetic(predict, estimate)
+def host_memory(setup: Setup, nodes: int) -> int:
+    """Bytes that the pod requests on each node: whole GiB, as status has it."""
+    return math.ceil(host.memory_bytes(setup, nodes=nodes) / host.GIB) * host.GIB
+
+
+MODELS = Arithmetic(predict, estimate, host_memory)
 """Ours."""

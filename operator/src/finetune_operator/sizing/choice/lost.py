@@ -57,6 +57,8 @@ def _against_limits(option: Option) -> str | None:
             return f"costs {usd(option.cost_usd)}, over resources.maxCostUSD"
         case Fault.TOO_SLOW if option.seconds is not None:
             return f"takes {duration(option.seconds)}, over resources.maxDurationSeconds"
+        case Fault.NO_HOST:
+            return option.offer.why_not(option.count, option.nodes)
         case Fault.COST_UNKNOWN:
             return "its cost is not known, and resources.maxCostUSD is set"
         case Fault.TIME_UNKNOWN:

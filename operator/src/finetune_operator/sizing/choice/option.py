@@ -20,6 +20,8 @@ class Fault(Enum):
     """It needs more memory than there is."""
     TOO_DEAR = auto()
     TOO_SLOW = auto()
+    NO_HOST = auto()
+    """No node with such accelerators has the host memory that its pod needs."""
     COST_UNKNOWN = auto()
     """There is a limit, and nobody can say whether it is kept."""
     TIME_UNKNOWN = auto()

@@ -37,7 +37,10 @@ class Refusal:
         if not options:
             return SizingError(self._no_place())
         fitting = [option for option in options if option.fault != Fault.TOO_LARGE]
-        return SizingError(self._over_limits(fitting) if fitting else self._too_large(options))
+        hosted = [option for option in fitting if option.fault != Fault.NO_HOST]
+        if hosted:
+            return SizingError(self._over_limits(hosted))
+        return SizingError(self._no_host(fitting) if fitting else self._too_large(options))
 
     def _no_place(self) -> str:
         asked, sharding = self.request.resources, self.request.training.sharding
@@ -69,6 +72,12 @@ class Refusal:
         if pinned := _pinned(request):
             parts.append(f"asked for: {', '.join(pinned)}")
         return f"{'; '.join(parts)}. {self._instead()}"
+
+    def _no_host(self, options: Sequence[Option]) -> str:
+        nearest = min(options, key=lambda option: option.offer.host_memory)
+        what = f"{_CALLED[self.request.method]} of {parameters(self.request.architecture.parameters)} parameters"
+        why = nearest.offer.why_not(nearest.count, nearest.nodes)
+        return f"{what} fits on {_where(nearest)}, but {why}. {self._instead()}"
 
     def _largest(self, options: Sequence[Option]) -> str:
         row = max((option.hardware for option in options), key=lambda each: each.memory_gib or 0.0)

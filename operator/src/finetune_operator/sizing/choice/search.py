@@ -62,6 +62,10 @@ class Search:
         hardware, asked = offer.hardware, self.request.resources
         setup, prediction = self._predicted(hardware, split, micro)
         fits = self._fits(hardware, prediction)
+        if asked.memory is None and offer.places:
+            offer = offer.for_pods_of(self.arithmetic.host_memory(setup, split.nodes))
+        on_cpu = hardware.resource is None
+        availability = Availability.FREE if on_cpu else offer.availability(split.count, split.nodes)
         time = cost = None
         if fits:
             data = self.request.data if self.request.data_is_known else self._assumed
@@ -75,7 +79,7 @@ class Search:
                 price=asked.price_usd_per_hour,
             )
         estimate = time if self.request.data_is_known else None
-        on_cpu = hardware.resource is None
+        over = Fault.NO_HOST if availability == Availability.NEVER else self._over(estimate, cost)
         return Option(
             offer=offer,
             count=split.count,
@@ -86,8 +90,8 @@ class Search:
             estimate=estimate,
             relative_seconds=None if time is None else time.seconds,
             relative_cost=cost,
-            availability=Availability.FREE if on_cpu else offer.availability(split.count, split.nodes),
-            fault=self._over(estimate, cost) if fits else Fault.TOO_LARGE,
+            availability=availability,
+            fault=over if fits else Fault.TOO_LARGE,
         )
 
     def _on(self, offer: Offer, nodes: int) -> Iterator[Option]:

@@ -89,7 +89,10 @@ def place(node: Object, resource: str, used: Amounts, wanted: Demand) -> Place:
     total = int(_allocatable(node, resource))
     why = closed(node, wanted, resource=resource) or _crowded(node, used, wanted)
     free = 0 if why else max(0, total - int(used.get(resource, 0)))
-    return Place(name, total, free, why)
+    if not _says(node, "memory"):
+        return Place(name, total, free, why)
+    memory = int(_allocatable(node, "memory"))
+    return Place(name, total, free, why, memory, max(0, memory - int(used.get("memory", 0))))
 
 
 def _too_small(node: Object, wanted: Demand) -> str | None:

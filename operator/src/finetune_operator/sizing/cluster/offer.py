@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from finetune_operator.sizing.hardware import Hardware
 
 UNBOUNDED = 1 << 20
 """Nodes, or accelerators: more than any job takes."""
+GIB = 1 << 30
 _NODES_NAMED = 3
 """In a sentence."""
 
@@ -37,6 +38,18 @@ class Place:
     """Of these, not requested by a pod; 0 where the node is closed."""
     closed: str | None = None
     """Why the node takes nothing new: cordoned, not ready ..."""
+    memory: int | None = None
+    """Bytes of host memory that it has for pods; None: it doesn't tell."""
+    memory_free: int | None = None
+    """Of these, not requested by a pod."""
+
+    def for_pods_of(self, memory: int) -> Place:
+        """What pods that request so many bytes of host memory find of it."""
+        if self.memory is None or self.memory_free is None or self.memory_free >= memory:
+            return self
+        left, asked = f"{self.memory_free / GIB:.1f} GiB", f"{memory / GIB:.1f} GiB"
+        why = self.closed or f"full: {left} of memory is left, and {asked} is asked for"
+        return replace(self, total=self.total if self.memory >= memory else 0, free=0, closed=why)
 
     def __str__(self) -> str:
         return f"{self.node} is {self.closed}" if self.closed else f"{self.node} has {self.free} of {self.total} free"
@@ -89,6 +102,12 @@ class Offer:
     """None: no queue holds the job."""
     planned: bool = False
     """It is for a plan on paper: no cluster was asked what it has."""
+    host_memory: int = 0
+    """Bytes that the pod requests on each node, as far as `places` leave out what that keeps from them."""
+
+    def for_pods_of(self, memory: int) -> Offer:
+        """What there is of it for pods that request so many bytes of host memory. Nodes to come are taken for large."""
+        return replace(self, places=tuple(place.for_pods_of(memory) for place in self.places), host_memory=memory)
 
     @property
     def largest(self) -> int:
@@ -119,6 +138,8 @@ class Offer:
         if self.share is not None and self.share.ceiling < wanted:
             return f"{self.share.queue} can never give more than {self.share.ceiling} ({self.share.said})"
         when = self.availability(count, nodes)
+        if when == Availability.NEVER and (without := self._too_little_memory()):
+            return f"its pod needs {self.host_memory / GIB:.0f} GiB of host memory, which {without} not have"
         if when == Availability.NEVER and self.largest:
             return f"no node has more than {self.largest}" if nodes == 1 else f"there are not {nodes} such nodes"
         if when == Availability.APPEARS:
@@ -136,6 +157,16 @@ class Offer:
         if self.appears is not None and self.appears.awaited:
             said.append("others wait for the nodes that are to be added")
         return ", ".join(said)
+
+    def _too_little_memory(self) -> str | None:
+        """The nodes that the host memory keeps the pod from, the largest by name; None: there are none."""
+        small = [(place.memory, place.node) for place in self.places if place.memory is not None]
+        small = [(memory, node) for memory, node in small if memory < self.host_memory]
+        if not small:
+            return None
+        memory, node = max(small)
+        more = f" and {len(small) - 1} smaller do" if len(small) > 1 else " does"
+        return f"{node} ({memory / GIB:.1f} GiB){more}"
 
 
 def of_table(hardware: Hardware) -> Offer:
