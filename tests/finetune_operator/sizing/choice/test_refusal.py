@@ -105,7 +105,7 @@ def test_how_it_is_too_large(asked: Request, there: Available, says: str) -> Non
                 "qlora", training={"microBatchSize": 1, "maxSequenceLength": 4096}, resources={"accelerator": "Tiny"}
             ),
             cluster({"Tiny": [1]}),
-            "Nothing here fits it; 1x Small would (10.0 GiB)",
+            "Nothing here fits it; the cheapest that would is 1x Small (10.0 of 10.0 GiB)",
         ),
         # nor is anybody sent to what the trainer is not built for, of which one Foreign would do
         (

@@ -93,7 +93,10 @@ class Refusal:
         elsewhere = self.suggestions.elsewhere()
         if elsewhere is None:
             return "Nothing in the hardware table fits it on one node"
-        return f"Nothing here fits it; {_where(elsewhere)} would ({gib(elsewhere.prediction.required)})"
+        # the cheapest plan spends memory on speed, so it may take more than was needed here
+        needs, has = elsewhere.prediction.required, elsewhere.available_bytes
+        takes = gib(needs) if has is None else f"{needs / GIB:.1f} of {gib(has)}"
+        return f"Nothing here fits it; the cheapest that would is {_where(elsewhere)} ({takes})"
 
     def _over_limits(self, options: Sequence[Option]) -> str:
         asked = self.request.resources
