@@ -11,12 +11,12 @@ from finetune_operator.sizing.choice import rank
 from finetune_operator.sizing.choice.arithmetic import Arithmetic
 from finetune_operator.sizing.choice.choose import choose
 from finetune_operator.sizing.choice.request import Request
-from finetune_operator.sizing.cluster.offer import Appears, Availability, Share
+from finetune_operator.sizing.cluster.offer import Appears, Availability, Offer, Place, Share
 from finetune_operator.sizing.cluster.offers import Available, of_whole_table
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import Table, builtin
 from tests.finetune_operator.sizing.choice.places import ALL, chosen, cluster
-from tests.finetune_operator.sizing.choice.plain import TABLE, estimate, host_memory, predict, request, row
+from tests.finetune_operator.sizing.choice.plain import LARGE, TABLE, estimate, host_memory, predict, request, row
 
 FULL_8BIT = {"optimizer": "adamw8bit"}
 IN_FP32 = {"precision": "fp32"}
@@ -183,6 +183,25 @@ def test_the_optimizer(there: Available, optimizer: str, on: str) -> None:
     assert (best.setup.optimizer, best.places) == (optimizer, on)
 
 
+def test_adamw_before_eight_bits_where_costs_tie() -> None:
+    """On one Huge, 5% dearer than a Large, its states are not rounded."""
+    huge = row("Huge", 120, 300, 4.2)
+    there = Available(tuple(Offer(kind, (Place(kind.name, 1, 1),)) for kind in (LARGE, huge)))
+    best = chosen(request("full", training=IN_FP32), there).best
+    assert (best.places, best.setup.optimizer) == ("1x Huge", "adamw")
+
+
+@pytest.mark.parametrize(
+    ("method", "count", "sharding", "micro"),
+    [("lora", 1, "none", 8), ("lora", 2, "ddp", 8), ("full", 2, "fsdp", 8), ("lora", 4, "ddp", 4)],
+)
+def test_where_no_memory_is_known(method: str, count: int, sharding: str, micro: int) -> None:
+    """As little as is sensible: nothing tells whether it fits."""
+    setup = chosen(request(method, resources={"count": count}), cluster({"nvidia-gpu": [8]})).best.setup
+    assert (setup.sharding, setup.micro_batch_size, setup.optimizer) == (sharding, micro, "adamw")
+    assert setup.gradient_checkpointing
+
+
 def test_weights_in_bf16_are_not_rounded_to_the_nearest_unasked() -> None:
     """Only our adamw rounds them at random; with the others most small updates are lost."""
     best = chosen(request("full"), cluster({"Large": [8]})).best
@@ -207,6 +226,11 @@ def test_adamw_where_it_costs_about_the_same() -> None:
 def test_several_nodes_only_where_one_cannot(max_nodes: int, there: Available, on: str) -> None:
     asked = request("full", training={"optimizer": "adamw"}, max_nodes=max_nodes)
     assert taken(asked, there) == on
+
+
+def test_one_accelerator_on_each_of_several_nodes_can_be_shared() -> None:
+    asked = request("full", training={"sharding": "fsdp"}, resources={"count": 1}, max_nodes=2)
+    assert taken(asked, cluster({"Large": [1, 1]})) == "1x Large on each of 2 nodes"
 
 
 def test_without_prices_the_smallest_that_fits() -> None:

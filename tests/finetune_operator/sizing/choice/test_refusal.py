@@ -38,6 +38,12 @@ def test_too_large_with_every_term_and_what_fits() -> None:
             "needs 25.0 GiB per GPU on 4x Medium (fsdp), even with gradient ch",
         ),
         (
+            # what shards is adamw, asked for or not
+            request("full", training={"precision": "fp32", "sharding": "fsdp"}),
+            cluster({"Medium": [4]}),
+            "needs 25.0 GiB per GPU on 4x Medium (fsdp), even with gradient checkpointing: ",
+        ),
+        (
             request("full", resources={"accelerator": "Small"}),
             ALL,
             "; Small has 10.0 GiB; asked for: accelerator Small.",
@@ -60,6 +66,16 @@ def test_how_it_is_too_large(asked: Request, there: Available, says: str) -> Non
     assert says in refused(asked, there)
 
 
+def test_four_suggestions_are_enough() -> None:
+    """The fifth would be another kind."""
+    training = {"microBatchSize": 16, "maxSequenceLength": 4096}
+    said = refused(request("lora", training=training, resources={"accelerator": "Medium", "count": 1}), ALL)
+    assert said.partition("Fits: ")[2] == (
+        "lora on 8x Medium (fsdp) (18.0 GiB), lora without microBatchSize on 1x Medium (24.0 GiB), "
+        "qlora on 1x Medium (22.0 GiB), lora with maxSequenceLength 1024 on 1x Medium (24.0 GiB)"
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "there", "fits"),
     [
@@ -67,7 +83,7 @@ def test_how_it_is_too_large(asked: Request, there: Available, says: str) -> Non
         (
             request("lora", training={"microBatchSize": 16, "gradientCheckpointing": True}),
             MEDIUM,
-            "lora without microBatchSize on 1x Medium (24.0 GiB)",
+            "asked for: microBatchSize 16. Fits: lora without microBatchSize on 1x Medium (24.0 GiB), qlora on",
         ),
         (
             request("lora", training={"maxSequenceLength": 4096, "gradientCheckpointing": False}),
@@ -78,6 +94,12 @@ def test_how_it_is_too_large(asked: Request, there: Available, says: str) -> Non
             request("qlora", training={"gradientCheckpointing": False, "microBatchSize": 2}),
             cluster({"Small": [1]}),
             "qlora without microBatchSize and gradientCheckpointing on 1x Small (10.0 GiB)",
+        ),
+        # limits of money and time are no reason to say nothing
+        (
+            request("lora", resources={"maxDurationSeconds": 60, "maxCostUSD": 0.01}),
+            cluster({"Small": [1]}),
+            "Fits: qlora on 1x Small (10.0 GiB)",
         ),
         # more of them
         (request("lora", resources={"accelerator": "Small", "count": 1}), ALL, "lora on 4x Small (fsdp) (8.0 GiB)"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from finetune_operator.sizing.choice.request import Request
+from finetune_operator.sizing.cluster.offer import Appears
 from finetune_operator.sizing.facts import DataFacts
+from finetune_operator.sizing.hardware import UnknownAccelerator
 from tests.finetune_operator.sizing.choice.places import chosen, cluster
 from tests.finetune_operator.sizing.choice.plain import request
 
@@ -62,6 +65,33 @@ def test_what_decides_where_costs_tie(asked: Request, there: Any, on: str, why: 
     choice = chosen(asked, cluster(there))
     assert choice.best.places == on
     assert why in [lost.why for lost in choice.alternatives]
+
+
+def test_what_is_there_before_what_is_to_come_where_costs_tie() -> None:
+    for there, to_come in (("Swift", "Large"), ("Large", "Swift")):
+        choice = chosen(request(), cluster({there: [1]}, appears={to_come: Appears(1, 1)}))
+        assert choice.best.places == f"1x {there}"
+    dearer = chosen(request(), cluster({"Swift": [1]}, appears={"Large": Appears(1, 1)}))
+    assert dearer.alternatives[0].why == "costs about the same ($4.05), and a node is to be added"
+
+
+def test_the_nearest_of_what_is_too_small() -> None:
+    choice = chosen(request("full"), cluster({"Large": [2], "Medium": [4]}))
+    assert [(lost.option.places, lost.why) for lost in choice.alternatives][:2] == [
+        ("4x Medium", "1.0 GiB too little: needs 25.0 of 24.0 GiB"),
+        ("1x Large", "17.0 GiB too little: needs 97.0 of 80.0 GiB"),
+    ]
+
+
+def test_nodes_of_no_known_kind_are_told_up_to_three() -> None:
+    unknown = tuple(UnknownAccelerator(f"node-{number}", "nvidia.com/gpu", "label", "Z") for number in range(5))
+    notes = chosen(request(), replace(cluster({"Large": [1]}), unknown=unknown)).notes
+    assert [note.split()[1] for note in notes] == ["node-0", "node-1", "node-2"]
+
+
+def test_eight_bits_where_what_adamw_needs_is_taken() -> None:
+    notes = chosen(request("full", training=IN_FP32), cluster({"Large": [(2, 1)]})).notes
+    assert notes == ("the optimizer is adamw8bit: nothing that is free is large enough for adamw",)
 
 
 def test_alternatives() -> None:

@@ -142,11 +142,10 @@ class Search:
         asked = self.request.training.optimizer
         if asked is not None:
             return [asked]
-        # Memory that is not known, or the host's, is no reason to round. Nor are weights that are trained in bfloat16
-        # any: only adamw rounds them at random there, and the others lose most small updates
-        # (finetune_trainer.optimizer).
+        # Weights that are trained in bfloat16 are no place to round: only adamw does it at random there, and the others
+        # lose most small updates (finetune_trainer.optimizer).
         in_bf16 = self.request.method == "full" and self.request.precision(hardware) == "bf16"
-        most = OPEN_OPTIMIZERS[:1] if hardware.memory_gib is None or in_bf16 else OPEN_OPTIMIZERS
+        most = OPEN_OPTIMIZERS[:1] if in_bf16 else OPEN_OPTIMIZERS
         return [each for each in most if self.request.training.sharding != "fsdp" or shardable(each)]
 
     def _checkpointing(self, hardware: Hardware) -> Sequence[bool]:
