@@ -21,9 +21,9 @@ from finetune_operator.children import restricted
 from finetune_operator.cli import run as run_command
 from finetune_operator.cli.main import main
 from finetune_operator.reconcile.retry import FIRST_BACKOFF, LONGEST_BACKOFF, OUTCOMES
-from finetune_operator.reconcile.support import unsupported
 from finetune_operator.settings import Settings
 from finetune_operator.sizing.hardware.read import parse as read_hardware
+from finetune_operator.support import unsupported
 from finetune_trainer import progress
 from finetune_trainer.data.formats import FORMATS, choose
 from finetune_trainer.data.row import Row

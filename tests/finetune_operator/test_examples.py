@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from finetune_api import manifest
-from finetune_operator.reconcile.support import unsupported
+from finetune_operator.support import unsupported
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 # `finetune run` alone reads file://

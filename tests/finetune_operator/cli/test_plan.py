@@ -291,6 +291,7 @@ def test_it_starts_without_what_is_slow_to_import(tmp_path: Path) -> None:
         "from finetune_operator.cli.main import main\n"
         f"assert main(['plan', '-f', {str(job(tmp_path))!r}]) == 0\n"
         "slow = {'torch', 'transformers', 'kubernetes', 'kopf', 'aiohttp', 'numpy', 'rich'} & set(sys.modules)\n"
+        "slow |= {'finetune_operator.reconcile'} & set(sys.modules)\n"
         "assert not slow, slow\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)

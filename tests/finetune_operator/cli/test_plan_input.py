@@ -198,6 +198,34 @@ def test_a_configuration_of_another_model_is_told_apart(tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"method": "lora"}, ""),
+        ({"method": "ia3"}, "warning: this version would not run the job: spec.method: "),
+        ({"objective": "dpo"}, "warning: this version would not run the job: spec.objective: "),
+        (
+            {"dataset": {"train": {"source": "s3://rows"}}},
+            "spec.dataset.train.source: s3:// is not read by this version",
+        ),
+    ],
+)
+def test_what_is_planned_and_not_run_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spec: Object, says: str
+) -> None:
+    code, out, err = plan(capsys, job(tmp_path, **spec), "-o", "json")
+    assert code == 0
+    assert json.loads(out)["accelerator"]
+    assert says in err
+    assert bool(says) == bool(err)
+
+
+def test_a_job_for_this_machine_is_planned_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "train.jsonl").write_text('{"text": "Hello"}\n' * 100)
+    code, _, err = plan(capsys, job(tmp_path, dataset={"train": {"source": "file://train.jsonl"}}))
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--tokens", "a lot"], "argument --tokens: a lot: must be a whole number, such as 5000000"),

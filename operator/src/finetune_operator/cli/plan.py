@@ -25,6 +25,7 @@ from finetune_operator.sizing.hardware.read import HardwareError, read
 from finetune_operator.sizing.job import Sized, pod_demand, size
 from finetune_operator.sizing.known import UnknownModelError
 from finetune_operator.sizing.models.keys import ModelError
+from finetune_operator.support import unsupported
 
 FITS, DOES_NOT_FIT, BAD = 0, 3, 78
 _MORE = """
@@ -96,6 +97,9 @@ def main(args: argparse.Namespace) -> int:
     except SizingError as error:
         print(f"does not fit: {error}", file=sys.stderr)
         return DOES_NOT_FIT
+    for each in unsupported(job.spec.to_json(), labels=job.metadata.labels):
+        if ": file://" not in each:  # those are for `finetune run`
+            print(f"warning: this version would not run the job: {each}", file=sys.stderr)
     _print(args.output, job, model, data, sized)
     return FITS
 

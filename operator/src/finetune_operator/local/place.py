@@ -18,7 +18,6 @@ from finetune_operator.local.machine import Machine
 from finetune_operator.local.run_error import RunError
 from finetune_operator.planning import inputs as planning
 from finetune_operator.reconcile.resolve import Paths, trainer_config
-from finetune_operator.reconcile.support import unsupported
 from finetune_operator.sizing.choice.eligible import named
 from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.cluster.demand import demand
@@ -30,6 +29,7 @@ from finetune_operator.sizing.known import UnknownModelError, model_facts
 from finetune_operator.sizing.models.config_json import FILE, read
 from finetune_operator.sizing.models.keys import ModelError
 from finetune_operator.sizing.split import roughly
+from finetune_operator.support import unsupported
 
 Device = Literal["cpu", "gpu"]
 

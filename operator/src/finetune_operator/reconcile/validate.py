@@ -14,7 +14,7 @@ from finetune_operator.children.source import SourceError, parse
 from finetune_operator.reconcile.conclude import fail
 from finetune_operator.reconcile.draft import Draft, Step
 from finetune_operator.reconcile.sense import nonsense
-from finetune_operator.reconcile.support import unsupported
+from finetune_operator.support import unsupported
 
 
 def validate(draft: Draft) -> Step:

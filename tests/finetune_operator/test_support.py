@@ -10,7 +10,7 @@ import pytest
 from finetune_api.names import KUEUE_LABEL
 from finetune_api.schema import Schema
 from finetune_api.spec import FineTuneJobSpec
-from finetune_operator.reconcile.support import TABLE, unsupported
+from finetune_operator.support import TABLE, unsupported
 from tests.finetune_operator.reconcile.cluster import Cluster
 from tests.finetune_operator.reconcile.objects import finetune_job
 
