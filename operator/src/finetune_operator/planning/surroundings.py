@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from finetune_operator.planning.objects import fault
 from finetune_operator.sizing.cluster.demand import Demand
 from finetune_operator.sizing.cluster.offers import Available, available
 from finetune_operator.sizing.cluster.queue import Kueue, queue
@@ -51,6 +50,8 @@ def from_file(path: Path) -> Cluster:
     Raises:
         SurroundingsError: it cannot be read, has no node, or an object that is none.
     """
+    from finetune_operator.planning.objects import fault  # 20 ms that a plan without nodes can do without
+
     try:
         text = sys.stdin.buffer.read().decode() if str(path) == "-" else path.read_text(encoding="utf-8")
         is_json = text.lstrip("\ufeff \t\r\n").startswith("{")
