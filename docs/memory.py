@@ -64,10 +64,10 @@ def _parts() -> Iterator[Part]:
     yield Part("", "last layer: gate, up and activation", (tokens, 3 * inner, 2))
     yield Part("", "last layer: inputs of adapters, with dropout's mask", (tokens, read, 2 + 1))
     yield Part("", "last layer: between the factors of adapters", (tokens, 7 * RUN.rank, 2))
-    yield Part("", "gradient of the residual stream", (tokens, hidden, 2))
+    yield Part("", "gradients of the residual stream", (tokens, 2 * hidden, 2))
     yield Part("", "mask, and as numbers to add", (tokens, tokens, 1 + 2))
-    yield Part("buffers", "input of the widest adapter: bf16, fp32, dropped out", (tokens, inner, 2 + 4 + 4))
-    yield Part("", "beside it in the layer's backward pass", (tokens, 4 * hidden, 2))
+    yield Part("buffers", "the largest matrix in bf16", (hidden, inner, 2))
+    yield Part("", "its scales in fp32, one for 64 weights", (hidden, inner, 4 / 64))
     yield Part("", "one layer's adapters in bf16", (adapters // layers, 2))
 
 

@@ -6,7 +6,9 @@ computes shapes alone, and every storage is counted from its making to its end. 
 - Linear4bit: bitsandbytes has no kernel for fake tensors. A layer that holds as many bytes, makes a whole matrix for
   each product and forgets it, as bitsandbytes 0.50 does.
 - TRL's tiles of logits, which a GPU's kernel changes in place: here nothing happens to them.
-- Attention without a mask, as under flash attention; the CPU's kernel keeps what that keeps.
+- Attention without a mask, as under flash attention; the CPU's kernel keeps what that keeps. Its dropout is left out:
+  a GPU's kernel draws it again.
+- Autocast in fp32 of LayerNorm and torch.pow, which are on its list for GPUs and not on that for CPUs.
 - Dropout by torch.native_dropout, the GPU's, whose mask has one byte an element.
 """
 
@@ -23,11 +25,13 @@ from unittest import mock
 import torch
 import trl.kernels.chunked_logprob as tiles
 from peft import LoraConfig, get_peft_model
+from peft.tuners import lora
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.pytorch_utils import Conv1D
 from trl.trainer.utils import add_fused_lm_head
 
 from finetune_operator.sizing.memory import precision
@@ -73,15 +77,16 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class Linear4bit(nn.Linear):
     """Stands in for bitsandbytes': a quarter of the bytes, and a whole matrix for as long as a product takes."""
 
-    def __init__(self, like: nn.Linear) -> None:
-        super().__init__(like.in_features, like.out_features, bias=like.bias is not None, dtype=like.weight.dtype)
+    def __init__(self, like: nn.Linear | Conv1D) -> None:
+        inputs, outputs = like.weight.shape if isinstance(like, Conv1D) else like.weight.shape[::-1]
+        super().__init__(inputs, outputs, bias=like.bias is not None, dtype=like.weight.dtype)
         packed = torch.empty(round(like.weight.numel() * BYTES["nf4-dq"]), dtype=torch.uint8, device="meta")
         self.weight = nn.Parameter(packed, requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As the parent does."""
+        """As the parent does. The result has the type of what came in."""
         result: torch.Tensor = _Product.apply(x.to(torch.bfloat16), self.out_features)
-        return result if self.bias is None else result + self.bias
+        return (result if self.bias is None else result + self.bias).to(x.dtype)
 
 
 class _Product(torch.autograd.Function):
@@ -106,15 +111,15 @@ class Simulated:
 
 def simulate(config: Mapping[str, Any], setup: Setup) -> Simulated:
     """A step of the run that is not its first: the optimizer's states are there."""
-    with _stand_ins():
-        model = _on_meta(config, setup)
+    made = AutoConfig.for_model(**config)
+    with _stand_ins(made):
+        model = _on_meta(made, setup)
         with FakeTensorMode(allow_non_fake_inputs=True):
             _materialise(model)
             return _steps(model, setup)
 
 
-def _on_meta(config: Mapping[str, Any], setup: Setup) -> Any:
-    made = AutoConfig.for_model(**config)
+def _on_meta(made: PretrainedConfig, setup: Setup) -> Any:
     made._attn_implementation = "eager" if setup.kernel == "eager" else "sdpa"
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(made, dtype=TYPES[precision.weight(setup)])  # type: ignore[no-untyped-call]
@@ -139,6 +144,10 @@ def _on_meta(config: Mapping[str, Any], setup: Setup) -> Any:
         ),
         low_cpu_mem_usage=True,
     )
+    for module in adapted.modules():
+        # as PEFT chooses for bitsandbytes' own
+        if isinstance(module, lora.Linear) and isinstance(module.base_layer, Linear4bit):
+            module.__class__ = lora.bnb.Linear4bit
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(TYPES[precision.trained(setup)])
@@ -148,7 +157,7 @@ def _on_meta(config: Mapping[str, Any], setup: Setup) -> Any:
 def _quantise(model: nn.Module) -> None:
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear and name != "lm_head":
+            if (type(child) is nn.Linear or isinstance(child, Conv1D)) and name not in ("lm_head", "embed_out"):
                 setattr(module, name, Linear4bit(child))
 
 
@@ -195,9 +204,16 @@ def _steps(model: Any, setup: Setup) -> Simulated:
 
 
 @contextmanager
-def _stand_ins() -> Iterator[None]:
+def _stand_ins(made: PretrainedConfig) -> Iterator[None]:
     def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
         return torch.native_dropout(x, p, True)[0] if training and p else x
+
+    def in_fp32(function: Any) -> Any:
+        def computed(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+            result: torch.Tensor = function(x.float() if torch.is_autocast_enabled() else x, *args, **kwargs)
+            return result
+
+        return computed
 
     def add_product(total: torch.Tensor, _a: torch.Tensor, _b: torch.Tensor) -> None:
         total.add_(0)
@@ -206,16 +222,28 @@ def _stand_ins() -> Iterator[None]:
     def nothing(*_args: Any, **_kwargs: Any) -> None:
         return None
 
+    is_enabled = torch.is_autocast_enabled
+
+    # PEFT asks without a device, and means the GPU
+    def enabled(device: str = "cpu") -> bool:
+        return is_enabled(device)
+
+    attend = nn.functional.scaled_dot_product_attention
+
+    def attention(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return attend(*args, **{**kwargs, "dropout_p": 0.0})
+
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(nn.functional, "dropout", dropout))
+        stack.enter_context(mock.patch.object(nn.functional, "scaled_dot_product_attention", attention))
+        stack.enter_context(mock.patch.object(nn.functional, "layer_norm", in_fp32(nn.functional.layer_norm)))
+        stack.enter_context(mock.patch.object(torch, "is_autocast_enabled", enabled))
+        stack.enter_context(mock.patch.object(torch, "pow", in_fp32(torch.pow)))
         for name in ("_forward_tile", "_backward_tile"):
             stack.enter_context(mock.patch.object(tiles, name, nothing))
         stack.enter_context(mock.patch.object(tiles, "_addmm_fp32", add_product))
-        # the modules are imported by the first model of their kind
-        for kind in ("llama", "mistral", "qwen3_moe", "gemma2", "gemma3"):
-            __import__(f"transformers.models.{kind}.modeling_{kind}")
-            module = sys.modules[f"transformers.models.{kind}.modeling_{kind}"]
-            for mask in ("create_causal_mask", "create_sliding_window_causal_mask"):
-                if hasattr(module, mask):
-                    stack.enter_context(mock.patch.object(module, mask, nothing))
+        module = sys.modules[AutoModelForCausalLM._model_mapping[type(made)].__module__]
+        for mask in ("create_causal_mask", "create_sliding_window_causal_mask"):
+            if hasattr(module, mask):
+                stack.enter_context(mock.patch.object(module, mask, nothing))
         yield

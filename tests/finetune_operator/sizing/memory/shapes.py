@@ -95,6 +95,100 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "sliding_window": 512,
         "tie_word_embeddings": True,
     },
+    # Qwen3 4B: queries and keys normed
+    "qwen3": {
+        "model_type": "qwen3",
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+    },
+    # Phi-3 mini: gate and up, and queries, keys and values in one matrix
+    "phi3": {
+        "model_type": "phi3",
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "vocab_size": 32064,
+        "pad_token_id": 0,
+        "tie_word_embeddings": False,
+    },
+    # with LayerNorm: GPT-2 large
+    "gpt2": {
+        "model_type": "gpt2",
+        "n_embd": 1280,
+        "n_layer": 36,
+        "n_head": 20,
+        "n_positions": 1024,
+        "vocab_size": 50257,
+        "resid_pdrop": 0.1,
+    },
+    # OPT 2.7B: ReLU
+    "opt": {
+        "model_type": "opt",
+        "hidden_size": 2560,
+        "ffn_dim": 10240,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "word_embed_proj_dim": 2560,
+        "vocab_size": 50272,
+        "max_position_embeddings": 2048,
+        "dropout": 0.1,
+    },
+    # Pythia 2.8B: attention beside the feed-forward layer, each with a norm
+    "pythia": {
+        "model_type": "gpt_neox",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "vocab_size": 50304,
+        "tie_word_embeddings": False,
+    },
+    # Phi-2: beside each other, with one norm
+    "phi": {
+        "model_type": "phi",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "vocab_size": 51200,
+        "resid_pdrop": 0.1,
+        "tie_word_embeddings": False,
+    },
+    # Falcon 7B: one key and value, linear layers of a class of its own
+    "falcon": {
+        "model_type": "falcon",
+        "hidden_size": 4544,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 71,
+        "vocab_size": 65024,
+        "multi_query": True,
+        "parallel_attn": True,
+        "bias": False,
+        "new_decoder_architecture": False,
+    },
+    # StarCoder2 3B
+    "starcoder2": {
+        "model_type": "starcoder2",
+        "hidden_size": 3072,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 2,
+        "vocab_size": 49152,
+        "max_position_embeddings": 16384,
+        "sliding_window": 4096,
+        "use_bias": True,
+        "residual_dropout": 0.1,
+        "embedding_dropout": 0.1,
+    },
 }
 
 

@@ -36,7 +36,7 @@ def test_the_margin() -> None:
 
 
 def test_exit_codes() -> None:
-    codes = f"exits with {plan.FITS} if the job fits, {plan.DOES_NOT_FIT} if it does not, and {plan.BAD} if"
+    codes = f"exits with {plan.FITS} if the job fits, {plan.DOES_NOT_FIT} if it does not, {plan.BAD} if"
     assert codes in PAGE
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from finetune_operator.sizing.memory import TERMS, predict, trained, weights
+from finetune_operator.sizing.memory import TERMS, activations, predict, trained, weights, workspace
 from finetune_operator.sizing.setup import Engine, Generation, Setup
 from tests.finetune_operator.sizing.memory.shapes import architecture
 
@@ -187,6 +188,40 @@ def test_inputs_that_bitsandbytes_kept(more: dict[str, Any], a_token_and_layer: 
 
     assert kept.moment == freed.moment == "head"
     assert kept.terms["activations"] - freed.terms["activations"] == 2048 * 32 * a_token_and_layer
+
+
+@pytest.mark.parametrize(
+    ("method", "device", "kept", "cast"),
+    [
+        ("lora", "gpu", 4, 2 + 4 + 4),  # bf16 for each of both; bf16, fp32 and dropped out
+        ("qlora", "gpu", 2, 2),  # what both read, and its gradient
+        ("qlora", "cpu", 4, 2 + 4 + 4),
+    ],
+)
+def test_peft_casts_no_input_beside_4_bit_matrices_on_gpus(method: Any, device: Any, kept: int, cast: int) -> None:
+    given = setup(method, device=device, dropout=0.0, target_modules=("gate_proj", "up_proj"))
+    dropping = replace(given, dropout=0.05)
+    ranks = 2 * 16 * 2
+
+    assert activations.adapters(given) == 32 * (4096 * kept + ranks)
+    assert workspace.casts_of_adapters(dropping) == 2048 * 4096 * (cast + 4 * 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "share"),
+    [("llama-8b", 0.87), ("gpt2", 0.91), ("falcon", 0.0)],  # Falcon's layers are of a class of its own
+)
+def test_what_transformers_quantises(model: str, share: float) -> None:
+    shape, given = architecture(model), setup("qlora", model)
+    found = sum(linear.weights for linear in shape.linears if weights.quantised(given, linear))
+
+    assert found / shape.parameters == pytest.approx(share, abs=0.01)
+
+
+def test_a_layer_norm_makes_the_residual_stream_of_4_bit_matrices_fp32() -> None:
+    assert [trained.stream(setup("qlora", model)) for model in ("opt", "llama-8b", "falcon")] == [4, 2, 2]
+    assert trained.stream(setup("lora", "opt")) == 2
+    assert trained.stream(setup("qlora", "opt", device="cpu")) == 2
 
 
 def test_autogptq_keeps_a_layer_in_half_precision_and_spreads_out_one_matrix() -> None:

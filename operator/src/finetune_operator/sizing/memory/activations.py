@@ -10,32 +10,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from finetune_operator.sizing.architecture import Linear
-from finetune_operator.sizing.memory import precision, trained, weights
+from finetune_operator.sizing.memory import norms, precision, trained, weights
 from finetune_operator.sizing.setup import Setup
 
 FUSED_ATTENTION = frozenset({"qkv_proj", "query_key_value", "c_attn", "Wqkv", "attn.c_attn"})
 """Names of matrices that make queries, keys and values in one: the values are a view that keeps all of it."""
 TANH_IN_PYTHON = frozenset({"gpt2", "phi", "gptj", "gpt_neo", "codegen"})
-"""Models with transformers' NewGELUActivation, written out in operations that keep three more tensors."""
+"""Models with transformers' NewGELUActivation, written out in operations that keep three more tensors.
+
+They are in fp32 from its cube on, which autocast computes in fp32 on GPUs.
+"""
+NOT_ROTATED = frozenset({"bloom", "falcon", "gpt2", "gpt-sw3", "gpt_bigcode", "mpt"})
+"""Models that make queries, keys and values in one, and where none is kept beside it: all are views of it, or copied
+out of it (Falcon)."""
+JOINED = frozenset(
+    {
+        *("glm", "glm4", "glm4_moe", "gpt_neox", "minimax_m2", "nemotron", "phi", "phi3", "qwen3_5_moe_text"),
+        *("qwen3_5_text", "qwen3_next", "stablelm"),
+    }
+)
+"""Models that join queries of two parts, head by head. Attention's result is laid out alike, and copied token by token
+for the matrix behind it."""
+RELU = frozenset({"opt"})
+"""Models whose activation keeps its result, which the next matrix reads, and not its input."""
+RESIDUAL_DROPOUT = frozenset({"gpt2", "gpt-sw3", "gpt_bigcode", "opt", "phi", "starcoder2"})
+"""Models published with dropout behind attention and feed-forward layer."""
 STATISTICS = 4
-"""fp32: one number for each row of a norm, or for each query of a head (log of the sum of its scores)."""
-
-
-def norm(setup: Setup, width: int, *, feeds_linear: bool = True) -> int:
-    """Bytes for each token that one RMSNorm over `width` keeps.
-
-    transformers writes it out: an fp32 copy of the input (its square's gradient), one number a row, and where the
-    scale is trained the normed values; its result is kept as the input of trained matrices. Compiled, the input in its
-    own type is enough, beside the result that a trained matrix reads: what must be written anyhow is not made anew.
-    """
-    compute, full = precision.compute(setup), setup.method == "full"
-    if setup.engine.compiled:
-        return width * (precision.weight(setup) + (compute if full and feeds_linear else 0)) + STATISTICS
-    normed = precision.FP32 if setup.architecture.model_type.startswith("gemma") else precision.weight(setup)
-    kept = width * (precision.FP32 + (normed if full else 0)) + STATISTICS
-    if full and feeds_linear and not precision.autocast(setup):
-        kept += width * compute
-    return kept
+"""fp32: one number for each query of a head, the log of the sum of its scores."""
 
 
 def attention(setup: Setup) -> int:
@@ -45,12 +46,13 @@ def attention(setup: Setup) -> int:
     keys = queries if repeats_keys(setup) else key_values
     kept = compute * (2 * queries + 2 * keys) + STATISTICS * architecture.attention_heads
     names = {linear.name for linear in architecture.linears if linear.part == "attention"}
-    if names & FUSED_ATTENTION:
+    if names & FUSED_ATTENTION and architecture.model_type not in NOT_ROTATED and not norms.widen(setup):
         kept += compute * (queries + key_values)
     if architecture.query_key_norm:
-        kept += norm(setup, queries, feeds_linear=False) + norm(setup, key_values, feeds_linear=False)
-    if precision.autocast(setup):
-        # each projection casts its input to half precision for itself
+        kept += norms.one(setup, queries, feeds_linear=False) + norms.one(setup, key_values, feeds_linear=False)
+    if architecture.model_type in JOINED and setup.method == "full":
+        kept += compute * queries
+    if norms.rounded_by_each(setup):
         kept += compute * architecture.hidden_size * (1 if names & FUSED_ATTENTION else 3)
     return kept
 
@@ -82,19 +84,20 @@ def feed_forward(setup: Setup, linears: Iterable[Linear]) -> int:
         bare = not linear.module
         weight_kept = full or (bare and id(linear) in with_adapter)
         if is_last(setup, linear):
-            kept += linear.inputs * linear.active * compute if weight_kept else 0
+            shared = architecture.model_type in RELU
+            kept += linear.inputs * linear.active * compute if weight_kept and not shared else 0
             kept += architecture.hidden_size * linear.active * compute if bare else 0
         else:
             width = linear.outputs * linear.active
-            kept += width * compute
+            kept += width * (precision.FP32 if norms.widen(setup) else compute)
             if architecture.gated:
                 # the activation of the gate, as wide as half of gate and up together
                 kept += 0 if compiled else width // 2 * compute
             elif architecture.model_type in TANH_IN_PYTHON and not compiled:
-                kept += 3 * width * compute
+                kept += 3 * width * (precision.FP32 if precision.autocasts(setup) else compute)
             if bare and weight_kept:
                 kept += architecture.hidden_size * linear.active * compute
-            elif precision.autocast(setup) and not bare:
+            elif norms.rounded_by_each(setup) and not bare:
                 kept += linear.inputs * compute
     return kept
 
@@ -112,14 +115,13 @@ def adapters(setup: Setup) -> int:
     """Bytes for each token and all layers that adapters keep.
 
     Each keeps its input once more: after dropout, which also keeps a mask of one byte an element (torch's fused
-    kernel; on CPUs a mask of the input's type), and in the type that it is multiplied in. In bf16 without dropout it is
-    the layer's own input, which all that read it share. IA3 keeps what it scales.
+    kernel; on CPUs a mask of the input's type), and in the type that it is multiplied in. Without dropout, where it is
+    not cast, it is the layer's own input, which all that read it share. IA3 keeps what it scales.
     """
     compute = precision.compute(setup)
-    casts = precision.trained(setup) > compute
     mask = 1 if setup.device == "gpu" else precision.trained(setup)
     total = 0
-    shared: dict[tuple[str, int, bool], int] = {}
+    shared: dict[tuple[str, int, bool, bool], int] = {}
     for each in trained.adapted(setup):
         linear = each.linear
         if not linear.module and linear.part != "router":
@@ -131,12 +133,24 @@ def adapters(setup: Setup) -> int:
         total += count * each.rank * compute
         if setup.dropout:
             total += count * linear.inputs * (compute + mask)
-        elif casts:
+        elif trained.casts_input(setup, linear):
             total += count * linear.inputs * compute
-        elif linear.part != "attention" or linear.inputs != setup.architecture.query_width or linear.name in _READERS:
-            key = (linear.part, linear.inputs, is_last(setup, linear))
+        elif _is_kept_anyhow(setup, linear):
+            continue
+        elif norms.widen(setup):
+            # autocast rounds it for each
+            total += count * linear.inputs * compute
+        else:
+            key = (linear.part, linear.inputs, is_last(setup, linear), _reads(linear))
             shared[key] = max(shared.get(key, 0), count * linear.inputs * compute)
     return total + sum(shared.values())
+
+
+def _is_kept_anyhow(setup: Setup, linear: Linear) -> bool:
+    """Whether the matrix reads attention's result itself."""
+    if linear.part != "attention" or _reads(linear) or setup.architecture.model_type in JOINED:
+        return False
+    return linear.inputs == setup.architecture.query_width
 
 
 def quantised_inputs(setup: Setup) -> int:
@@ -147,8 +161,8 @@ def quantised_inputs(setup: Setup) -> int:
     """
     if setup.engine.quantized_inputs == "freed" or not setup.engine.quantization.startswith("nf4"):
         return 0
-    plain = not setup.dropout and precision.trained(setup) <= precision.compute(setup)
-    counted = {_input(setup, each.linear) for each in trained.adapted(setup)} if plain else set()
+    shared = () if setup.dropout else trained.adapted(setup)
+    counted = {_input(setup, each.linear) for each in shared if not trained.casts_input(setup, each.linear)}
     inputs: dict[tuple[str, int], int] = {}
     for linear in setup.architecture.linears:
         key = _input(setup, linear)
@@ -159,24 +173,23 @@ def quantised_inputs(setup: Setup) -> int:
 
 def _input(setup: Setup, linear: Linear) -> tuple[str, int]:
     """What the matrix reads: matrices with the same name and width read the same tensor."""
-    if linear.part == "attention" and linear.name not in _READERS:
+    if linear.part == "attention" and not _reads(linear):
         return "result", linear.inputs
     if is_last(setup, linear):
         return "product", linear.inputs
     return "norm" if setup.architecture.parallel else linear.part, linear.inputs
 
 
-_READERS = frozenset({"q_proj", "k_proj", "v_proj", *FUSED_ATTENTION})
-"""They read the normed residual stream; what reads attention's result finds that kept already."""
+def _reads(linear: Linear) -> bool:
+    """Whether it reads the normed residual stream; what reads attention's result finds that kept already."""
+    return linear.name in {"q_proj", "k_proj", "v_proj"} | FUSED_ATTENTION
 
 
-def norms(setup: Setup) -> int:
-    """Bytes for each token of a layer's norms of the residual stream. One more than two stands behind a matrix."""
-    architecture = setup.architecture
-    before = min(architecture.norms_per_layer, 2)
-    after = architecture.norms_per_layer - before
-    width = architecture.hidden_size
-    return before * norm(setup, width) + after * norm(setup, width, feeds_linear=False)
+def dropped(setup: Setup) -> int:
+    """Bytes for each token of the masks of a layer's own dropout, of its attention and of its feed-forward layer."""
+    if setup.architecture.model_type not in RESIDUAL_DROPOUT:
+        return 0
+    return 2 * setup.architecture.hidden_size * (1 if setup.device == "gpu" else precision.compute(setup))
 
 
 def router(setup: Setup) -> int:
@@ -191,7 +204,7 @@ def router(setup: Setup) -> int:
 def all_layers(setup: Setup) -> int:
     """Bytes for each token that all layers keep, without checkpointing."""
     architecture = setup.architecture
-    uniform = architecture.layers * (norms(setup) + attention(setup) + router(setup))
+    uniform = architecture.layers * (norms.of_layer(setup) + attention(setup) + dropped(setup) + router(setup))
     mixed = sum(linear.layers * feed_forward(setup, (linear,)) for linear in architecture.linears)
     return uniform + mixed + adapters(setup) + quantised_inputs(setup)
 
@@ -203,7 +216,8 @@ def one_layer(setup: Setup) -> int:
     elsewhere = [linear for linear in architecture.linears if linear.layers != architecture.layers]
     kinds = ([each for each in elsewhere if each.layers == layers] for layers in {each.layers for each in elsewhere})
     widest = max((feed_forward(setup, kind) for kind in kinds), default=0)
-    common = norms(setup) + attention(setup) + router(setup) + feed_forward(setup, everywhere)
+    common = norms.of_layer(setup) + attention(setup) + dropped(setup) + router(setup)
+    common += feed_forward(setup, everywhere)
     return common + widest + -(-(adapters(setup) + quantised_inputs(setup)) // architecture.layers)
 
 

@@ -33,3 +33,12 @@ def trained(setup: Setup) -> int:
 def autocast(setup: Setup) -> bool:
     """Weights in fp32 are multiplied in half precision: autocast makes a copy of each."""
     return weight(setup) > compute(setup)
+
+
+def autocasts(setup: Setup) -> bool:
+    """Whether autocast's list for GPUs decides what is computed in fp32.
+
+    It is on in half precision, unless an engine keeps adapters in half precision and needs none.
+    """
+    needed = setup.method == "full" or trained(setup) > compute(setup)
+    return setup.device == "gpu" and compute(setup) == HALF and needed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from finetune_operator.sizing.architecture import Linear
-from finetune_operator.sizing.memory import precision
+from finetune_operator.sizing.memory import norms, precision, weights
 from finetune_operator.sizing.setup import Setup
 
 ALL_LINEAR = "all-linear"
@@ -68,6 +68,17 @@ def _adapted(setup: Setup) -> Iterator[Adapted]:
             yield Adapted(linear, setup.rank * (2 if linear.name == "gate_up_proj" else 1))
 
 
+def casts_input(setup: Setup, linear: Linear) -> bool:
+    """Whether the adapter beside the matrix makes fp32 of its input, to round it again in its first product.
+
+    PEFT 0.21 does where the adapter is in fp32, but beside bitsandbytes' matrices leaves that to autocast
+    (tuners/lora/bnb.py, requires_conversion), of whose state on a CPU it does not ask.
+    """
+    if precision.trained(setup) <= precision.compute(setup):
+        return False
+    return not weights.quantised(setup, linear) or setup.device == "cpu"
+
+
 def _former(names: dict[str, str], now: str) -> set[str]:
     return {then for then, name in names.items() if name == now}
 
@@ -100,7 +111,12 @@ def saves_head(setup: Setup) -> bool:
 
 
 def stream(setup: Setup) -> int:
-    """Bytes of one number of the residual stream: its type is that of the embedding, or of the copy that is trained."""
+    """Bytes of one number of the residual stream: its type is that of the embedding, or of the copy that is trained.
+
+    fp32 where its norms make all that follows fp32.
+    """
+    if norms.widen(setup):
+        return precision.FP32
     return max(precision.weight(setup), precision.trained(setup) if saves_embedding(setup) else 0)
 
 

@@ -21,12 +21,16 @@ output, are too few to count (Dettmers et al. 2022, arXiv:2208.07339).
 """
 
 
+OWN_LINEAR = frozenset({"falcon"})
+"""Models whose matrices are of a class of their own."""
+
+
 def quantised(setup: Setup, linear: Linear) -> bool:
     """Whether the matrix is quantised: linear layers are, all but the head; bare parameters of experts are not.
 
     transformers 5.23 (integrations/bitsandbytes.py) replaces what is exactly nn.Linear or Conv1D.
     """
-    return setup.method == "qlora" and linear.module
+    return setup.method == "qlora" and linear.module and setup.architecture.model_type not in OWN_LINEAR
 
 
 def matrix_bytes(setup: Setup, linear: Linear, elements: int) -> float:

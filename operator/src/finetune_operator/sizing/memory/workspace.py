@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_operator.sizing.memory import precision, trained, weights
+from finetune_operator.sizing.memory import norms, precision, trained, weights
 from finetune_operator.sizing.memory.batch import tokens
 from finetune_operator.sizing.setup import Setup
 
@@ -22,7 +22,8 @@ def gradients_of_activations(setup: Setup) -> int:
     wide = (3 if fused else 2 if architecture.gated else 1) * inner
     experts = max((linear.active for linear in architecture.linears if not linear.module), default=0)
     wide = max(wide, 3 * experts * architecture.hidden_size)
-    return tokens(setup) * (compute * wide + stream(setup))
+    each = precision.FP32 if norms.widen(setup) else compute
+    return tokens(setup) * (each * wide + stream(setup))
 
 
 def stream(setup: Setup) -> int:
@@ -33,15 +34,22 @@ def stream(setup: Setup) -> int:
 def casts_of_adapters(setup: Setup) -> int:
     """Bytes of the widest adapter's input as it is cast, dropped out of and multiplied.
 
-    An adapter in fp32 gets its input in fp32 (PEFT), and dropout another; autocast makes it half precision again.
+    An adapter in fp32 beside a plain matrix gets its input in fp32 (PEFT), and dropout another; autocast makes it half
+    precision again. Where nothing is cast, it is the input's gradient alone, in both types if the input came in fp32.
     """
-    compute = precision.compute(setup)
-    widest = max((each.linear.inputs for each in trained.adapted(setup) if each.linear.module), default=0)
-    if not widest or setup.method == "ia3":
+    if setup.method == "ia3":
         return 0
-    casts = precision.trained(setup) if precision.trained(setup) > compute else 0
-    dropped = (casts or compute) if setup.dropout else 0
-    return tokens(setup) * (widest * (compute + casts + dropped) + 4 * setup.architecture.hidden_size * compute)
+    compute, fp32 = precision.compute(setup), precision.trained(setup)
+
+    def width(each: trained.Adapted) -> int:
+        if norms.widen(setup):
+            casts = fp32
+        else:
+            casts = fp32 * (2 if setup.dropout else 1) if trained.casts_input(setup, each.linear) else 0
+        return each.linear.inputs * (compute + casts)
+
+    widest = max((width(each) for each in trained.adapted(setup) if each.linear.module), default=0)
+    return tokens(setup) * (widest + 4 * setup.architecture.hidden_size * compute) if widest else 0
 
 
 def dequantised(setup: Setup) -> int:
