@@ -134,7 +134,8 @@ def test_a_suspended_run_gives_the_hardware_back_and_goes_on_and_so_does_a_kille
     kube.until(
         "finetunejob", "stopped", lambda job: condition(job, "Suspended")["status"] == "True", seconds=GRACE_SECONDS
     )
-    assert pods(kube, "stopped") == [], "it holds nothing"
+    held = [pod for pod in pods(kube, "stopped") if pod["status"]["phase"] in ("Pending", "Running")]
+    assert held == [], "one that has ended may still be there, and holds nothing"
     kube("patch", "finetunejob", "stopped", "--type=merge", "-p", '{"spec":{"suspend":false}}')
     assert first_step(kube, "stopped") >= MIDDLE, "it goes on, and does not begin anew"
     assert struck(kube, "stopped", LATER, kill_pod) == 137
