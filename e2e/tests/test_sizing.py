@@ -191,7 +191,8 @@ def test_what_fits_nowhere_is_refused_with_numbers(cluster: Kubectl) -> None:
     cleared(cluster, "70b-full")
 
 
-def hold(kube: Kubectl, node: str, gpus: int) -> None:
+@contextmanager
+def held(kube: Kubectl, node: str, gpus: int) -> Iterator[None]:
     """A pod of somebody else has so many GPUs of the node."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
     container = {
@@ -210,48 +211,56 @@ def hold(kube: Kubectl, node: str, gpus: int) -> None:
             "containers": [container],
         },
     }
-    kube.apply(busy)
-    kube.until("pod", "busy", lambda pod: "nodeName" in pod["spec"], seconds=120)
+    let_go(kube)  # what an earlier run may have left
+    try:
+        kube.apply(busy)
+        kube.until("pod", "busy", lambda pod: "nodeName" in pod["spec"], seconds=120)
+        yield
+    finally:
+        let_go(kube)
+
+
+def let_go(kube: Kubectl) -> None:
+    """Nobody but us ends a pod on a node that is not there."""
+    kube("delete", "pod", "busy", "--force", "--grace-period=0", "--ignore-not-found")
 
 
 def test_what_fits_only_what_is_taken_waits_and_says_for_what(cluster: Kubectl) -> None:
-    hold(cluster, "gpu-a100", 8)
-    try:
-        cluster.apply(volume(WORK, "/nowhere"))
-        submit(cluster, job("waits", "70b", "lora"))
-        sized(cluster, "waits")
-        waiting = cluster.until(
-            "finetunejob",
-            "waits",
-            lambda job: condition(job, "Admitted").get("reason") == "Unschedulable",
-            seconds=120,
-        )
-        assert phase(waiting) == "Pending"
-        assert "waits for 4 free A100-80GB on one node" in condition(waiting, "Admitted")["message"]
-        assert "gpu-a100 has 0 of 8 free" in condition(waiting, "Sized")["message"]
-        cluster("delete", "pod", "busy", "--force", "--grace-period=0")
-        assert placed(cluster, "waits")["spec"]["nodeName"] == "gpu-a100"
-    finally:
-        cluster("delete", "pod", "busy", "--force", "--grace-period=0", "--ignore-not-found")
-        cleared(cluster, "waits")
+    with held(cluster, "gpu-a100", 8):
+        try:
+            cluster.apply(volume(WORK, "/nowhere"))
+            submit(cluster, job("waits", "70b", "lora"))
+            sized(cluster, "waits")
+            waiting = cluster.until(
+                "finetunejob",
+                "waits",
+                lambda job: condition(job, "Admitted").get("reason") == "Unschedulable",
+                seconds=120,
+            )
+            assert phase(waiting) == "Pending"
+            assert "waits for 4 free A100-80GB on one node" in condition(waiting, "Admitted")["message"]
+            assert "gpu-a100 has 0 of 8 free" in condition(waiting, "Sized")["message"]
+            let_go(cluster)
+            assert placed(cluster, "waits")["spec"]["nodeName"] == "gpu-a100"
+        finally:
+            cleared(cluster, "waits")
 
 
 def test_jobs_that_come_together_share_what_is_free(cluster: Kubectl) -> None:
     names = [f"together-{number}" for number in range(3)]
-    hold(cluster, "gpu-l4", NODES["gpu-l4"].count - 1)
-    try:
-        for name in names:
-            cluster.apply(volume(name, "/nowhere"))
-            submit(cluster, job(name, "8b", "lora", storage={"size": None, "storageClassName": name}))
-        kinds = [sized(cluster, name)["status"]["sizing"]["accelerator"] for name in names]
-        assert sorted(kinds) == ["A100-80GB", "A100-80GB", "L4"]
-        nodes_of_pods = [placed(cluster, name)["spec"]["nodeName"] for name in names]
-        assert nodes_of_pods == [NODE_OF[kind] for kind in kinds], "nobody waits"
-    finally:
-        cluster("delete", "pod", "busy", "--force", "--grace-period=0", "--ignore-not-found")
-        for name in names:
-            cleared(cluster, name)
-            cluster.delete("pv", name)
+    with held(cluster, "gpu-l4", NODES["gpu-l4"].count - 1):
+        try:
+            for name in names:
+                cluster.apply(volume(name, "/nowhere"))
+                submit(cluster, job(name, "8b", "lora", storage={"size": None, "storageClassName": name}))
+            kinds = [sized(cluster, name)["status"]["sizing"]["accelerator"] for name in names]
+            assert sorted(kinds) == ["A100-80GB", "A100-80GB", "L4"]
+            nodes_of_pods = [placed(cluster, name)["spec"]["nodeName"] for name in names]
+            assert nodes_of_pods == [NODE_OF[kind] for kind in kinds], "nobody waits"
+        finally:
+            for name in names:
+                cleared(cluster, name)
+                cluster.delete("pv", name)
 
 
 def test_money_and_time_are_limits(cluster: Kubectl) -> None:
