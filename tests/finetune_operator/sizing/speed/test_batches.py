@@ -9,8 +9,7 @@ import pytest
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.speed.batches import batches
 from finetune_trainer.data import packing
-
-from .shapes import LORA
+from tests.finetune_operator.sizing.speed.shapes import LORA
 
 
 @pytest.mark.parametrize("effective", [8, 16, 64])

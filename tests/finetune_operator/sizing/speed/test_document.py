@@ -13,8 +13,7 @@ from finetune_operator.sizing.host import checkpoint_bytes
 from finetune_operator.sizing.models.catalogue import lookup
 from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import communication, cost, run, step, tokens, traffic, utilisation
-
-from .shapes import LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B, LORA
+from tests.finetune_operator.sizing.speed.shapes import LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B, LORA
 
 PAGE = " ".join((Path(__file__).parents[4] / "docs" / "sizing.md").read_text(encoding="utf-8").split())
 A100 = builtin().row("A100-80GB")

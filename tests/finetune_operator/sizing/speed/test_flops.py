@@ -6,8 +6,7 @@ import pytest
 
 from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import flops
-
-from .shapes import LLAMA_2_7B, LLAMA_3_8B, LORA, MIXTURE
+from tests.finetune_operator.sizing.speed.shapes import LLAMA_2_7B, LLAMA_3_8B, LORA, MIXTURE
 
 LAYERS = 6_979_321_856
 """Weights of Llama 3 8B's matrices: 8,030,261,248 parameters less two of 128,256 x 4,096 and 266,240 of norms."""

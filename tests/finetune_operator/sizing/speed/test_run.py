@@ -13,8 +13,7 @@ from finetune_operator.sizing.hardware import CPU, Price, builtin
 from finetune_operator.sizing.setup import Setup
 from finetune_operator.sizing.speed import Estimate, cost_usd, estimate, tokens_from_bytes
 from finetune_operator.sizing.speed.batches import batches, padded_tokens
-
-from .shapes import DATA, LORA
+from tests.finetune_operator.sizing.speed.shapes import DATA, LORA
 
 A100 = builtin().row("A100-80GB")
 

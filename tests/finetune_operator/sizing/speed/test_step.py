@@ -12,8 +12,7 @@ from finetune_operator.sizing.setup import Engine, Setup
 from finetune_operator.sizing.speed import utilisation
 from finetune_operator.sizing.speed.communication import SHARDED_LAYER, gather, per_pass
 from finetune_operator.sizing.speed.step import StepTime, step
-
-from .shapes import LLAMA_2_70B, LORA, MIXTURE
+from tests.finetune_operator.sizing.speed.shapes import LLAMA_2_70B, LORA, MIXTURE
 
 A100, A10G, L4 = (builtin().row(name) for name in ("A100-80GB", "A10G", "L4"))
 

@@ -7,8 +7,6 @@ from finetune_operator.sizing.setup import Setup
 
 EIGHT_BIT = 2 * (1 + 4 / 256)
 """Bytes a parameter: two moments of 8 bits, with an fp32 scale for 256 of each (arXiv:2110.02861, section 2.1)."""
-EIGHT_BIT_FROM = 4096
-"""Elements below which bitsandbytes keeps a tensor's moments in fp32 (min_8bit_size)."""
 CHUNK = 1 << 24
 """Elements that StochasticAdamW updates at a time (finetune_trainer/optimizer.py)."""
 CHUNK_BYTES = 4 * precision.FP32
