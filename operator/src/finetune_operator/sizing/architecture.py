@@ -37,6 +37,21 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaRule:
+    """Linear attention by a gated delta rule (arXiv:2412.06464), in place of attention in some layers."""
+
+    layers: int
+    """Number of layers that have it."""
+    heads: int
+    """Of values. Each group of them shares a head of queries and of keys, which is copied for each."""
+    key_dim: int
+    value_dim: int
+    """Of one head."""
+    convolved: int
+    """Width of queries, keys and values together, before they are copied."""
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """A decoder-only language model."""
 
@@ -71,6 +86,7 @@ class Architecture:
     """Tokens that a layer with a sliding window looks back."""
     sliding_layers: int = 0
     """Layers that have one."""
+    delta_rule: DeltaRule | None = None
     max_positions: int | None = None
     """Longest sequence that the model was made for, in tokens."""
     stored_quantization: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from finetune_operator.sizing.architecture import Linear
+from finetune_operator.sizing.architecture import DeltaRule, Linear
 from finetune_operator.sizing.models.keys import Keys, Rule, never
 
 
@@ -44,6 +44,7 @@ class Block:
     others: int = 0
     """Parameters that are no matrix and no norm of the residual stream."""
     gated: bool = True
+    delta_rule: DeltaRule | None = None
 
 
 Builder = Callable[[Keys, Frame], Block]
@@ -170,6 +171,7 @@ def gated_delta(*, together: bool) -> Builder:
             ),
             # queries' and keys' norms; and of a delta layer its convolution, decay, time step and output norm
             others=full * 2 * it.head_dim + delta * ((2 * key + value) * kernel + 2 * value_heads + value_dim),
+            delta_rule=DeltaRule(delta, value_heads, key // key_heads, value_dim, 2 * key + value) if delta else None,
         )
 
     return build

@@ -99,6 +99,7 @@ def _built(model_type: str, family: Family, keys: Keys) -> Architecture:
         logit_softcap=_softcap(family, keys),
         sliding_window=window,
         sliding_layers=sliding,
+        delta_rule=attention.delta_rule,
         max_positions=keys.optional("max_position_embeddings"),
         stored_quantization=_quantization(keys),
     )
