@@ -73,6 +73,13 @@ EAGER = Engine(loss_kernel="eager")
         ("qwen3-moe", "lora", 1, 4096, True, {"dropout": 0.0}),
         ("qwen3-moe", "lora", 1, 4096, False, {"target_modules": ("q_proj", "k_proj", "v_proj", "o_proj")}),
         ("qwen3-moe", "qlora", 1, 4096, True, {"target_modules": ("q_proj", "v_proj")}),
+        # fewer tokens than elsewhere: the delta rule's chunks are simulated one by one
+        ("qwen3.5", "full", 8, 512, False, {}),
+        ("qwen3.5", "full", 8, 512, False, {"precision": "fp32"}),
+        ("qwen3.5", "lora", 8, 512, True, {}),
+        ("qwen3.5", "qlora", 8, 512, False, {"dropout": 0.0}),
+        ("qwen3-next", "lora", 8, 512, True, {"target_modules": ("q_proj", "in_proj_qkvz", "out_proj")}),
+        ("qwen3-next", "lora", 8, 512, False, {"target_modules": ("q_proj", "in_proj_qkvz", "out_proj")}),
     ],
 )
 def test_the_prediction_is_the_simulated_peak(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.sizing.memory import TERMS, activations, predict, trained, weights, workspace
+from finetune_operator.sizing.memory import TERMS, activations, delta, predict, trained, weights, workspace
 from finetune_operator.sizing.setup import Engine, Generation, Setup
 from tests.finetune_operator.sizing.memory.shapes import architecture
 
@@ -216,6 +216,35 @@ def test_what_transformers_quantises(model: str, share: float) -> None:
     found = sum(linear.weights for linear in shape.linears if weights.quantised(given, linear))
 
     assert found / shape.parameters == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("method", "precision", "kept"),
+    [
+        # of 4,096 keys and values of 32 heads, in fp32, rounded, and the states of each head
+        ("lora", "bf16", 4 * (11 * 4096 + 2 * 2048 + 8192) + 2 * (2 * 8192 + 10 * 4096 + 3 * 2048 + 2 * 8192)),
+        # what the norm's weight multiplies, and what the last matrix reads
+        ("full", "bf16", 4 * (11 * 4096 + 2 * 2048 + 8192) + 2 * (2 * 8192 + 12 * 4096 + 3 * 2048 + 2 * 8192)),
+        ("lora", "fp32", 4 * (2 * 8192 + 19 * 4096 + 5 * 2048 + 8192)),
+    ],
+)
+def test_what_a_gated_delta_rule_keeps(method: Any, precision: Any, kept: int) -> None:
+    assert delta.kept(setup(method, "qwen3.5", precision=precision)) == pytest.approx(kept, rel=0.01)
+
+
+@pytest.mark.parametrize("model", ["qwen3.5", "qwen3-next"])
+def test_a_gated_delta_rule_keeps_over_five_times_what_attention_keeps(model: str) -> None:
+    assert delta.kept(setup(model=model)) > 5 * activations.attention(setup(model=model))
+
+
+def test_layers_with_a_delta_rule_have_no_mask_and_no_scores() -> None:
+    run = setup(model="qwen3.5", gradient_checkpointing=False, kernel="eager")
+    without = replace(run.architecture, delta_rule=None)
+    scores = predict(run).terms["activations"] - predict(replace(run, kernel="flash")).terms["activations"]
+    of_all = replace(run, architecture=without)
+    scores_of_all = predict(of_all).terms["activations"] - predict(replace(of_all, kernel="flash")).terms["activations"]
+
+    assert scores < scores_of_all / 2
 
 
 def test_a_layer_norm_makes_the_residual_stream_of_4_bit_matrices_fp32() -> None:

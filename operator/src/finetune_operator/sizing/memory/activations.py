@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from finetune_operator.sizing.architecture import Linear
-from finetune_operator.sizing.memory import norms, precision, trained, weights
+from finetune_operator.sizing.memory import delta, norms, precision, trained, weights
 from finetune_operator.sizing.setup import Setup
 
 FUSED_ATTENTION = frozenset({"qkv_proj", "query_key_value", "c_attn", "Wqkv", "attn.c_attn"})
@@ -31,6 +31,8 @@ JOINED = frozenset(
 )
 """Models that join queries of two parts, head by head. Attention's result is laid out alike, and copied token by token
 for the matrix behind it."""
+GATED = frozenset({"qwen3_5_moe_text", "qwen3_5_text", "qwen3_next"})
+"""Models that multiply attention's result by a sigmoid, which is kept."""
 RELU = frozenset({"opt"})
 """Models whose activation keeps its result, which the next matrix reads, and not its input."""
 RESIDUAL_DROPOUT = frozenset({"gpt2", "gpt-sw3", "gpt_bigcode", "opt", "phi", "starcoder2"})
@@ -51,6 +53,8 @@ def attention(setup: Setup) -> int:
     if architecture.query_key_norm:
         kept += norms.one(setup, queries, feeds_linear=False) + norms.one(setup, key_values, feeds_linear=False)
     if architecture.model_type in JOINED and setup.method == "full":
+        kept += compute * queries
+    if architecture.model_type in GATED:
         kept += compute * queries
     if norms.rounded_by_each(setup):
         kept += compute * architecture.hidden_size * (1 if names & FUSED_ATTENTION else 3)
@@ -204,7 +208,9 @@ def router(setup: Setup) -> int:
 def all_layers(setup: Setup) -> int:
     """Bytes for each token that all layers keep, without checkpointing."""
     architecture = setup.architecture
-    uniform = architecture.layers * (norms.of_layer(setup) + attention(setup) + dropped(setup) + router(setup))
+    uniform = architecture.layers * (norms.of_layer(setup) + dropped(setup) + router(setup))
+    linear = delta.layers(architecture)
+    uniform += (architecture.layers - linear) * attention(setup) + linear * delta.kept(setup)
     mixed = sum(linear.layers * feed_forward(setup, (linear,)) for linear in architecture.linears)
     return uniform + mixed + adapters(setup) + quantised_inputs(setup)
 
@@ -216,7 +222,8 @@ def one_layer(setup: Setup) -> int:
     elsewhere = [linear for linear in architecture.linears if linear.layers != architecture.layers]
     kinds = ([each for each in elsewhere if each.layers == layers] for layers in {each.layers for each in elsewhere})
     widest = max((feed_forward(setup, kind) for kind in kinds), default=0)
-    common = norms.of_layer(setup) + attention(setup) + dropped(setup) + router(setup)
+    mixer = max(attention(setup), delta.kept(setup))
+    common = norms.of_layer(setup) + mixer + dropped(setup) + router(setup)
     common += feed_forward(setup, everywhere)
     return common + widest + -(-(adapters(setup) + quantised_inputs(setup)) // architecture.layers)
 

@@ -12,6 +12,8 @@ LAYER_NORM = frozenset(
     }
 )
 """Models with torch's LayerNorm (transformers 5.23); all others have an RMSNorm that is written out."""
+SCALED_IN_FP32 = frozenset({"qwen3_5_moe_text", "qwen3_5_text", "qwen3_next"})
+"""Models beside Gemma whose RMSNorm multiplies by one plus the weight before it rounds."""
 NUMBER = 4
 """Bytes of a number for each row: the scale of an RMSNorm; a LayerNorm's mean and scale are two."""
 
@@ -31,7 +33,9 @@ def one(setup: Setup, width: int, *, feeds_linear: bool = True) -> int:
     if setup.architecture.model_type in LAYER_NORM:
         copy = precision.FP32 if precision.autocasts(setup) else precision.weight(setup)
         return width * (copy + result) + 2 * NUMBER
-    normed = precision.FP32 if setup.architecture.model_type.startswith("gemma") else precision.weight(setup)
+    model_type = setup.architecture.model_type
+    in_fp32 = model_type.startswith("gemma") or model_type in SCALED_IN_FP32
+    normed = precision.FP32 if in_fp32 else precision.weight(setup)
     return width * (precision.FP32 + (normed if full else 0) + result) + NUMBER
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from finetune_operator.sizing.memory import (
     activations,
+    delta,
     generation,
     head,
     optimizer,
@@ -136,7 +137,8 @@ def _kept(setup: Setup) -> _Kept:
     # the first layer's input is there whether it is a checkpoint or not
     bottom = mask + checkpoint + one
     if not setup.gradient_checkpointing:
-        everything = mask + count * activations.all_layers(setup) + layers * scores.layer(setup)
+        everything = mask + count * activations.all_layers(setup)
+        everything += (layers - delta.layers(setup.architecture)) * scores.layer(setup)
         return _Kept(everything, everything, bottom, whole * layers, whole)
     # what is offloaded is fetched back one layer ahead
     checkpoints = checkpoint * (min(2, layers) if setup.engine.activation_offload else layers)
@@ -224,6 +226,7 @@ def _work(setup: Setup) -> Iterator[tuple[int, int]]:
         copies //= setup.architecture.layers
     yield workspace.gradients_of_activations(setup), copies
     # attention's turn comes when the feed-forward layer has given back what it kept
-    yield max(0, scores.workspace(setup) - tokens(setup) * activations.given_back(setup)), copies
+    mixer = max(scores.workspace(setup), tokens(setup) * delta.workspace(setup))
+    yield max(0, mixer - tokens(setup) * activations.given_back(setup)), copies
     yield tokens(setup) * workspace.stream(setup), copies + workspace.casts_of_adapters(setup)
     yield 2 * tokens(setup) * workspace.stream(setup), copies + workspace.dequantised(setup)
