@@ -98,6 +98,14 @@ def test_how_the_processes_share_the_work(count: int, sharding: Sharding | None,
     assert (found.processes, found.training.sharding) == (processes, told)
 
 
+@pytest.mark.parametrize(("asked", "steps", "packed"), [(None, None, True), (None, 4, False), (False, 4, False)])
+def test_packed_as_it_was_sized(asked: bool | None, steps: int | None, packed: bool) -> None:
+    of = job({"training": {"packing": asked}})
+    sizing = sized(of).model_copy(update={"gradient_accumulation_steps": steps})
+    found = trainer_config(of, paths=paths_in_cluster(of), sizing=sizing, attempt=1, micro_batch_size=1)
+    assert found.training.packing is packed
+
+
 def test_without_a_cluster_paths_are_given() -> None:
     changes = {"model": {"source": "file:///models/x"}, "dataset": {"train": {"source": "file:///data/x.jsonl"}}}
     found = config(changes, paths=RUN)

@@ -99,6 +99,13 @@ def test_another_micro_batch_keeps_the_effective_one() -> None:
     assert (sizing.micro_batch_size, sizing.gradient_accumulation_steps) == (2, 8)
 
 
+def test_what_was_sized_without_packs_is_trained_without() -> None:
+    """As of a model whose layers carry a state along the sequence: the job leaves it open, and sizing knew."""
+    of = job({})
+    alone = sized(of).model_copy(update={"micro_batch_size": 4, "gradient_accumulation_steps": 4})
+    assert with_micro_batch(alone, 2, job=of).gradient_accumulation_steps == 8
+
+
 @pytest.mark.parametrize(
     ("accelerator", "asked", "on"),
     [("cpu", None, False), ("L4", None, True), ("L4", False, False), ("cpu", True, True)],

@@ -95,6 +95,24 @@ def refuse_other_than_causal(architecture: PreTrainedConfig) -> None:
         raise _refused(kind, "no causal language model")
 
 
+def refuse_recurrent(architecture: PreTrainedConfig) -> None:
+    """Raises BAD_CONFIG where the examples of a pack would see each other.
+
+    transformers keeps them apart in attention alone, by their positions. Other kinds of layer (layer_types, or
+    layers_block_type) carry a state along the sequence.
+    """
+    text = architecture.get_text_config()
+    kinds = {*(getattr(text, "layer_types", None) or ()), *(getattr(text, "layers_block_type", None) or ())}
+    carrying = sorted(kind for kind in kinds if kind == "linear_attention" or not kind.endswith("attention"))
+    if carrying:
+        raise Failure(
+            Outcome.BAD_CONFIG,
+            "PackingImpossible",
+            f"training.packing: the model has layers of {', '.join(carrying)}, which carry a state from one example of "
+            "a pack to the next; set it to false",
+        )
+
+
 def positions(architecture: PreTrainedConfig) -> int | None:
     """Number of positions that the model has, in tokens; None if it doesn't say."""
     stated = getattr(architecture.get_text_config(), "max_position_embeddings", None)

@@ -64,6 +64,8 @@ def recipe(
     with fetching.rank_0_first(work, rank):
         sources = fetching.fetch(config, work)
         architecture = model.load_config(sources.model, trust_remote_code=config.model.trust_remote_code)
+        if config.training.packing:
+            model.refuse_recurrent(architecture)
         tokenizer = model.load_tokenizer(sources.model, trust_remote_code=config.model.trust_remote_code)
         prepared = data.prepare(
             config, tokenizer, sources.train, sources.validation, model_limit=model.positions(architecture)

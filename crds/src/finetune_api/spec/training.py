@@ -71,7 +71,9 @@ class TrainingSpec(Schema):
     max_sequence_length: Annotated[int, Field(ge=8, le=10_000_000)] | None = None
     """Longest sequence, in tokens; left out: 2048, or what the model can do if that is less."""
     packing: bool | None = None
-    """Several short examples in one sequence, none seeing another; left out: true."""
+    """Several short examples in one sequence, none seeing another; left out: true, where the model can keep them apart:
+    one with recurrent layers (Qwen3.5, Granite 4, LFM2, MiniMax) can't.
+    """
     scheduler: Scheduler | None = None
     """Learning rate schedule; left out: cosine."""
     warmup_ratio: Fraction | None = None

@@ -28,6 +28,7 @@ from finetune_api.spec.training import AdapterSpec, TrainingSpec
 from finetune_api.status import Sizing
 from finetune_operator.children.source import Claim, File, Hub, parse
 from finetune_operator.sizing import batch, defaults
+from finetune_operator.sizing.split import packed
 
 T = TypeVar("T")
 
@@ -180,7 +181,7 @@ def _training(job: FineTuneJob, *, sizing: Sizing, micro_batch_size: int) -> Tra
         effective_batch_size=batch.effective_batch_size(training.effective_batch_size),
         micro_batch_size=micro_batch_size,
         max_sequence_length=_or(training.max_sequence_length, sizing.max_sequence_length),
-        packing=_or(training.packing, defaults.PACKING),
+        packing=packed(sizing, training),
         scheduler=_or(training.scheduler, defaults.SCHEDULER),
         warmup_ratio=ratio,
         warmup_steps=training.warmup_steps,

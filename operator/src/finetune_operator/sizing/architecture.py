@@ -87,6 +87,10 @@ class Architecture:
     sliding_layers: int = 0
     """Layers that have one."""
     delta_rule: DeltaRule | None = None
+    recurrent: bool = False
+    """Some layers carry a state along the sequence, from one packed example into the next (the delta rule, Mamba, short
+    convolutions, lightning attention): transformers keeps examples apart in attention alone.
+    """
     max_positions: int | None = None
     """Longest sequence that the model was made for, in tokens."""
     stored_quantization: str | None = None

@@ -28,11 +28,15 @@ def roughly(row: Hardware, job: FineTuneJob) -> Sizing:
     )
 
 
+def packed(sizing: Sizing, training: TrainingSpec) -> bool:
+    """Whether a sequence is to be several examples: where the job leaves it open, as it was sized."""
+    return sizing.gradient_accumulation_steps is None if training.packing is None else training.packing
+
+
 def with_micro_batch(sizing: Sizing, micro: int, *, job: FineTuneJob) -> Sizing:
     """The same with another micro-batch: accumulation makes up for it."""
     training = job.spec.training or TrainingSpec()
-    packing = defaults.PACKING if training.packing is None else training.packing
-    steps = batch.accumulation(micro, effective=_share(sizing, training), packing=packing)
+    steps = batch.accumulation(micro, effective=_share(sizing, training), packing=packed(sizing, training))
     return sizing.model_copy(update={"micro_batch_size": micro, "gradient_accumulation_steps": steps})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from finetune_operator.sizing.choice.choose import choose
@@ -9,7 +11,7 @@ from finetune_operator.sizing.choice.error import SizingError
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.hardware import builtin
 from tests.finetune_operator.sizing.choice.places import ALL, chosen, cluster, refused
-from tests.finetune_operator.sizing.choice.plain import request
+from tests.finetune_operator.sizing.choice.plain import ARCHITECTURE, request
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,10 @@ def test_a_kind_that_is_called_otherwise(wrong: str, names: str) -> None:
         (
             request(resources={"count": 0}, training={"sharding": "ddp"}),
             "ddp is for several accelerators, and a CPU run",
+        ),
+        (
+            replace(request(training={"packing": True}), architecture=replace(ARCHITECTURE, recurrent=True)),
+            "spec.training.packing: true can't be, because layers of llama carry a state from one example of a pack",
         ),
         (request(resources={"nodes": 2}), "spec.resources.nodes: at most 1 can be used; lower it"),
         (request(resources={"count": 3}), "16 examples per step can't be shared evenly by 3 accelerators; use 2, or "),

@@ -12,7 +12,7 @@ from finetune_operator.sizing.cluster.offer import Appears
 from finetune_operator.sizing.facts import DataFacts
 from finetune_operator.sizing.hardware import UnknownAccelerator
 from tests.finetune_operator.sizing.choice.places import chosen, cluster
-from tests.finetune_operator.sizing.choice.plain import request
+from tests.finetune_operator.sizing.choice.plain import ARCHITECTURE, request
 
 IN_FP32 = {"precision": "fp32"}
 
@@ -149,3 +149,10 @@ def test_where_there_is_nothing_that_the_trainer_is_built_for() -> None:
     said = "Foreign: it needs a trainer's image of its own; ours is made for CUDA"
     assert chosen(request("lora"), there).notes == (said,)
     assert not chosen(request("lora", resources={"accelerator": "Foreign"}), there).notes
+
+
+def test_examples_that_would_see_each_other_are_not_packed() -> None:
+    asked = replace(request(training={"packing": None}), architecture=replace(ARCHITECTURE, recurrent=True))
+    choice = chosen(asked, cluster({"Large": [1]}))
+    assert not asked.packed
+    assert choice.notes == ("examples are not packed: the model's layers would carry a state from one to the next",)

@@ -60,6 +60,7 @@ def test_each_is_exact_or_refused(tmp_path: Path) -> None:
             assert (model_type, trains) == (model_type, reason == UNKNOWN)
         else:
             assert (model_type, trains, read_as.parameters) == (model_type, True, _parameters(config))
+            assert (model_type, _trainer_packs(config)) == (model_type, not read_as.recurrent)
     assert refused == {reason: set(names.split()) for reason, names in REFUSED.items()}
 
 
@@ -112,6 +113,17 @@ def _trainer_trains(config: Any) -> bool:
 
     try:
         refuse_other_than_causal(config)
+    except Failure:
+        return False
+    return True
+
+
+def _trainer_packs(config: Any) -> bool:
+    from finetune_trainer.failure import Failure
+    from finetune_trainer.model import refuse_recurrent
+
+    try:
+        refuse_recurrent(config)
     except Failure:
         return False
     return True

@@ -73,6 +73,8 @@ def _notes(request: Request, best: Option, viable: Sequence[Option], *, priced: 
             yield "compared by price and speed on data of an assumed size: the number of training tokens is not known"
     if request.training.optimizer is None and best.setup.optimizer != "adamw":
         yield _instead_of_adamw(best, viable, priced=priced)
+    if request.architecture.recurrent and request.training.packing is None and request.objective == "sft":
+        yield "examples are not packed: the model's layers would carry a state from one to the next"
     asked = request.training.micro_batch_size
     if asked is not None and asked != best.setup.micro_batch_size:
         why = "packs go one by one without a flash kernel" if request.one_by_one else "it must divide each one's share"

@@ -31,6 +31,11 @@ def check(request: Request) -> None:
             f"spec.adapter.dropout: {dropout:g} can't be, because the model's experts get an adapter, which is added "
             "to their weights; set it to 0 or leave it out, or name attention's layers alone in adapter.targetModules"
         )
+    if training.packing and request.architecture.recurrent:
+        raise SizingError(
+            f"spec.training.packing: true can't be, because layers of {request.architecture.model_type} carry a state "
+            "from one example of a pack to the next; set it to false or leave it out"
+        )
     nodes = resources.nodes or 1
     if nodes > request.max_nodes:
         raise SizingError(f"spec.resources.nodes: at most {request.max_nodes} can be used; lower it")

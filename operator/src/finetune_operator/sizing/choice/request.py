@@ -59,9 +59,9 @@ class Request:
 
     @property
     def packed(self) -> bool:
-        """Whether a sequence is several examples; a preference pair stays alone."""
+        """Whether a sequence is several examples; a preference pair stays alone, and what would see the one before."""
         packing = defaults.PACKING if self.training.packing is None else self.training.packing
-        return packing and self.objective == "sft"
+        return packing and self.objective == "sft" and not self.architecture.recurrent
 
     @property
     def kernel(self) -> Kernel:

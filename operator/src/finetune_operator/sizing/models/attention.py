@@ -45,6 +45,7 @@ class Block:
     """Parameters that are no matrix and no norm of the residual stream."""
     gated: bool = True
     delta_rule: DeltaRule | None = None
+    recurrent: bool = False
 
 
 Builder = Callable[[Keys, Frame], Block]
@@ -172,6 +173,7 @@ def gated_delta(*, together: bool) -> Builder:
             # queries' and keys' norms; and of a delta layer its convolution, decay, time step and output norm
             others=full * 2 * it.head_dim + delta * ((2 * key + value) * kernel + 2 * value_heads + value_dim),
             delta_rule=DeltaRule(delta, value_heads, key // key_heads, value_dim, 2 * key + value) if delta else None,
+            recurrent=delta > 0,
         )
 
     return build
@@ -192,6 +194,7 @@ def lightning(keys: Keys, it: Frame) -> Block:
             attention("out_proj", it.query, it.hidden, linear),
         ),
         others=linear * it.query,
+        recurrent=linear > 0,
     )
 
 
@@ -213,6 +216,7 @@ def with_short_convolutions(keys: Keys, it: Frame) -> Block:
         ),
         # queries' and keys' norms, and the convolution of each channel
         others=full * 2 * it.head_dim + conv * it.hidden * kernel,
+        recurrent=conv > 0,
     )
 
 
@@ -237,6 +241,7 @@ def with_mamba(keys: Keys, it: Frame) -> Block:
         ),
         # time step, decay and skip of each head, the convolution, the norm before the output
         others=mamba * (3 * heads + mixed * kernel + inner),
+        recurrent=mamba > 0,
     )
 
 

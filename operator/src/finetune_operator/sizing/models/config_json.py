@@ -100,6 +100,7 @@ def _built(model_type: str, family: Family, keys: Keys) -> Architecture:
         sliding_window=window,
         sliding_layers=sliding,
         delta_rule=attention.delta_rule,
+        recurrent=attention.recurrent,
         max_positions=keys.optional("max_position_embeddings"),
         stored_quantization=_quantization(keys),
     )
