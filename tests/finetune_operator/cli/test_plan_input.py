@@ -242,6 +242,18 @@ def test_a_command_line_that_is_wrong(
     assert says in said.err
 
 
+def test_an_accelerator_that_nobody_sells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = plan(capsys, job(tmp_path, resources={"accelerator": "A100-41GB"}))
+    assert (code, out) == (78, "")
+    assert err.startswith('error: spec.resources.accelerator: there is no kind "A100-41GB"; there are A100-40GB, ')
+
+
+def test_a_file_of_nodes_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "nodes.yaml"
+    expected = (78, "", f"error: {path}: cannot be read: No such file or directory\n")
+    assert plan(capsys, job(tmp_path), "--nodes", str(path)) == expected
+
+
 def test_rows_and_tokens_that_were_swapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = plan(capsys, job(tmp_path), "--rows", "5000000", "--tokens", "10000")
     assert code == 78

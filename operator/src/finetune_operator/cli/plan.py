@@ -17,7 +17,7 @@ from finetune_api.names import KUEUE_LABEL
 from finetune_operator.planning import assume, inputs, surroundings, text
 from finetune_operator.planning.surroundings import SurroundingsError
 from finetune_operator.settings import TrainerSettings
-from finetune_operator.sizing.choice.error import SizingError
+from finetune_operator.sizing.choice.error import SizingError, UnknownKindError
 from finetune_operator.sizing.cluster.offers import Available, of_whole_table
 from finetune_operator.sizing.facts import DataFacts, ModelFacts
 from finetune_operator.sizing.hardware import Table, builtin
@@ -37,7 +37,7 @@ Exit codes: 0 it fits, 3 it does not, 78 the input is wrong, 2 the command line 
 """
 _WRONG = (
     *(manifest.ManifestError, assume.AssumeError, inputs.InputError),
-    *(HardwareError, ModelError, SurroundingsError),
+    *(HardwareError, ModelError, SurroundingsError, UnknownKindError),
 )
 _WIDTH = 100
 """Characters of a line, at most; a narrow terminal has fewer."""

@@ -56,8 +56,10 @@ def from_file(path: Path) -> Cluster:
         text = sys.stdin.buffer.read().decode() if str(path) == "-" else path.read_text(encoding="utf-8")
         is_json = text.lstrip("\ufeff \t\r\n").startswith("{")
         documents = [json.loads(text.lstrip("\ufeff"))] if is_json else list(yaml.load_all(text, Loader=_loader()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SurroundingsError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise SurroundingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SurroundingsError(f"{path}: is not UTF-8 text: {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SurroundingsError(f"{path}: is not YAML or JSON: {' '.join(str(error).split())}") from None
     objects = []

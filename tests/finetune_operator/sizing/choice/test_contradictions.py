@@ -19,6 +19,7 @@ from tests.finetune_operator.sizing.choice.plain import ARCHITECTURE, request
     [
         ("a100", "A100-40GB, A100-40GB-PCIe, A100-80GB-PCIe, A100-80GB"),
         ("3090", "RTX-3090"),
+        ("A100-41GB", "A100-40GB, A100-80GB, A100-40GB-PCIe"),
         ("MIG-4g.71", "H200-MIG-4g.71gb, H200-MIG-4g.71gb-single"),
     ],
 )

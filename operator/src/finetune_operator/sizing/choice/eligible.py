@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
-from finetune_operator.sizing.choice.error import SizingError
+from finetune_operator.sizing.choice.error import SizingError, UnknownKindError
 from finetune_operator.sizing.choice.request import Request
 from finetune_operator.sizing.cluster.offer import Appears, Offer
 from finetune_operator.sizing.cluster.offers import Available, is_slice
@@ -88,14 +89,16 @@ def named(name: str, table: Table) -> Hardware:
     """The kind that a job asks for.
 
     Raises:
-        SizingError: there is none of that name; the text lists those that are called alike, first whole ones.
+        UnknownKindError: there is none of that name; the text lists those that are called alike, first whole ones.
     """
     row = table.find(name)
     if row is None:
         whole = [row.name for row in table if not is_slice(row)]
-        alike = [each for each in table.known_names() if name.casefold() in each.casefold()]
+        known = {each.casefold(): each for each in table.known_names()}
+        alike = [each for folded, each in known.items() if name.casefold() in folded]
+        alike = alike or [known[each] for each in get_close_matches(name.casefold(), known)]
         names = [each for each in alike if each in whole] or alike or whole
-        raise SizingError(f'spec.resources.accelerator: there is no kind "{name}"; there are {", ".join(names)}')
+        raise UnknownKindError(f'spec.resources.accelerator: there is no kind "{name}"; there are {", ".join(names)}')
     return row
 
 

@@ -160,8 +160,8 @@ class Offer:
 
     def _too_little_memory(self) -> str | None:
         """The nodes that the host memory keeps the pod from, the largest by name; None: there are none."""
-        small = [(place.memory, place.node) for place in self.places if place.memory is not None]
-        small = [(memory, node) for memory, node in small if memory < self.host_memory]
+        told = [(place.memory, place.node) for place in self.places if place.memory is not None]
+        small = [(memory, node) for memory, node in told if memory < self.host_memory]
         if not small:
             return None
         memory, node = max(small)
